@@ -1,0 +1,94 @@
+"""Every error that the daemon itself raises.
+
+BackupdError
+├── InvalidRequest      a field of a request is wrong; the message names field, value and what was expected
+├── Unauthorized        the request carries no valid token
+├── NotFound            no such volume, backup, job, ...
+├── Conflict            the thing is not in the state that the operation needs
+├── ConfigError         the configuration file is wrong; the message names file, key and value
+├── CatalogError        the database cannot be used
+├── LeaseLost           another worker has taken the job over; this one must stop
+├── KeyMissing          the master key that a repository needs is not here
+├── KeyMismatch         the key that is here is not the one that the repository needs
+├── CorruptObject       a stored object is damaged or lost; the message names its key
+└── SizeMismatch        the restore destination is too small
+"""
+
+from __future__ import annotations
+
+
+class BackupdError(Exception):
+    """The root of all errors of the daemon; ``code`` is stable and ``http_status`` is what the API answers."""
+
+    code = "internal"
+    http_status = 500
+
+
+class InvalidRequest(BackupdError):
+    """A request is malformed; the message names the field, the value and what was expected."""
+
+    code = "request.invalid"
+    http_status = 400
+
+
+class Unauthorized(BackupdError):
+    """The request carries no valid token."""
+
+    code = "request.unauthorized"
+    http_status = 401
+
+
+class NotFound(BackupdError):
+    """There is no such thing."""
+
+    code = "not_found"
+    http_status = 404
+
+
+class Conflict(BackupdError):
+    """The thing is not in the state that the operation needs."""
+
+    code = "conflict"
+    http_status = 409
+
+
+class ConfigError(BackupdError):
+    """The configuration is wrong; the message names file, key and value."""
+
+    code = "config.invalid"
+
+
+class CatalogError(BackupdError):
+    """The catalog database cannot be used."""
+
+    code = "catalog.unavailable"
+
+
+class LeaseLost(BackupdError):
+    """Another worker has taken the job over; this one must stop."""
+
+    code = "job.lease_lost"
+
+
+class KeyMissing(BackupdError):
+    """The master key that a repository needs is not here; the message names it."""
+
+    code = "key.missing"
+
+
+class KeyMismatch(BackupdError):
+    """The key that is here is not the one that the repository needs."""
+
+    code = "key.mismatch"
+
+
+class CorruptObject(BackupdError):
+    """A stored object is damaged or lost; the message names its key."""
+
+    code = "repository.corrupt"
+
+
+class SizeMismatch(BackupdError):
+    """The restore destination is smaller than the volume that was backed up."""
+
+    code = "restore.too_small"

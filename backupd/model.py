@@ -1,0 +1,192 @@
+"""The values that the daemon's layers hand to each other. No I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+DEFAULT_CHUNK_SIZE_BYTES = 256 * 1024
+DEFAULT_COMPRESSION_LEVEL = 3
+
+
+class BackupState(StrEnum):
+    """creating -> available | error; available | error -> deleting -> deleted."""
+
+    CREATING = "creating"
+    AVAILABLE = "available"
+    ERROR = "error"
+    DELETING = "deleting"
+    DELETED = "deleted"
+
+
+class BackupMode(StrEnum):
+    """What a backup reads: everything, or what changed since its parent."""
+
+    FULL = "full"
+    INCREMENTAL = "incremental"
+
+
+class JobKind(StrEnum):
+    BACKUP = "backup"
+    RESTORE = "restore"
+    VERIFY = "verify"
+    DELETE = "delete"
+
+
+class JobState(StrEnum):
+    """queued -> running -> succeeded | failed; queued -> cancelled; running -> cancelling -> cancelled | ..."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+
+
+class AttemptState(StrEnum):
+    """One worker's try at a job; ``lost`` when its lease ran out before it finished."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why something ended badly: a stable code and a message for people."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job is; ``rate_bytes_per_s`` and ``eta_s`` are None until they are known."""
+
+    done_bytes: int = 0
+    total_bytes: int = 0
+    rate_bytes_per_s: float | None = None
+    eta_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BackupType:
+    """The policy that volumes name: where their backups go and how they are stored."""
+
+    id: str
+    name: str
+    target: str
+    created_at: datetime
+    chunk_size_bytes: int = DEFAULT_CHUNK_SIZE_BYTES
+    compression_level: int = DEFAULT_COMPRESSION_LEVEL
+    is_encrypted: bool = True
+    is_deduplicated: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A registered block device or image. ``allow_live``: back it up though something may be writing to it."""
+
+    id: str
+    project: str
+    name: str
+    path: str
+    backup_type_id: str
+    created_at: datetime
+    allow_live: bool = False
+    direct_io: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What a backup cost. ``read_bytes``: read from the source; ``new_bytes``: plain bytes of chunks that the
+    repository did not have; ``stored_bytes``: what was uploaded for them, nodes included."""
+
+    read_bytes: int = 0
+    data_bytes: int = 0
+    new_bytes: int = 0
+    stored_bytes: int = 0
+    new_chunks: int = 0
+    reused_chunks: int = 0
+    unchanged_chunks: int = 0
+    zero_chunks: int = 0
+    nodes: int = 0
+    packs: int = 0
+    requests: int = 0
+    duration_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class BackupResult:
+    """What a published backup is."""
+
+    size_bytes: int
+    parent_id: str | None
+    full_read_reason: str | None
+    statistics: Statistics
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """One point in time of a volume. The policy's fields are copied: changing a type changes no old backup."""
+
+    id: str
+    project: str
+    volume_id: str
+    name: str
+    mode: BackupMode
+    target: str
+    chunk_size_bytes: int
+    compression_level: int
+    is_encrypted: bool
+    is_deduplicated: bool
+    state: BackupState
+    created_at: datetime
+    parent_id: str | None = None
+    size_bytes: int | None = None
+    finished_at: datetime | None = None
+    full_read_reason: str | None = None
+    statistics: Statistics | None = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One piece of work on one backup. ``fence`` grows with each claim; only its holder may write results."""
+
+    id: str
+    project: str
+    kind: JobKind
+    backup_id: str
+    state: JobState
+    created_at: datetime
+    request: dict[str, Any] = field(default_factory=dict)
+    fence: int = 0
+    lease_owner: str | None = None
+    lease_expires_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    progress: Progress = field(default_factory=Progress)
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One worker's try at a job."""
+
+    job_id: str
+    fence: int
+    owner: str
+    state: AttemptState
+    started_at: datetime
+    finished_at: datetime | None = None
+    failure: Failure | None = None

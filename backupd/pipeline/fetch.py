@@ -1,0 +1,97 @@
+"""From the target to verified plain bytes: ranges are requested, frames decoded in worker threads.
+
+A frame that does not verify is read once more, because the damage may have happened on the way; what is then
+still wrong is reported with its key and never handed out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+from backupd.errors import CorruptObject
+from backupd.pipeline.workers import Kits, Workers
+from backupd.repository import layout
+from backupd.repository.ranges import Range, coalesce
+from backupd.repository.repository import Repository
+from chunker import frame
+from chunker.digest import Kind
+from chunker.errors import CorruptFrame
+from chunker.frame import FrameReader
+from chunker.node import NODE_SIZE_BYTES_MAX, Pointer
+
+T = TypeVar("T")
+Frames = Mapping[Pointer, memoryview]
+_NODE_GAP_BYTES_MAX = 64 * 1024
+_log = logging.getLogger(__name__)
+
+
+class NodeFetcher:
+    """Reads nodes of one repository, verified."""
+
+    def __init__(self, repository: Repository, workers: Workers) -> None:
+        self._repository = repository
+        self._workers = workers
+        self._readers = Kits(lambda: FrameReader(repository.keys), workers.thread_count)
+
+    async def fetch(self, pointers: Sequence[Pointer]) -> list[bytes]:
+        """Return the plain bytes of each node; CorruptObject names the pack that is damaged or lost."""
+
+        async def attempt() -> list[bytes]:
+            ranges = coalesce(pointers, gap_bytes_max=_NODE_GAP_BYTES_MAX)
+            stored = memoryview(bytearray(sum(wanted.length for wanted in ranges)))
+            frames = await fetch_frames(self._repository, ranges, stored)
+            return await self._workers.run(self._decode, pointers, frames)
+
+        return await read_again_if_corrupt(attempt)
+
+    def _decode(self, pointers: Sequence[Pointer], frames: Frames) -> list[bytes]:
+        with self._readers.lend() as reader:
+            return [_decode_node(reader, pointer, frames[pointer]) for pointer in pointers]
+
+
+async def fetch_frames(repository: Repository, ranges: Sequence[Range], stored: memoryview) -> Frames:
+    """Request all ``ranges`` at once into ``stored`` and return where in it each frame is."""
+    frames: dict[Pointer, memoryview] = {}
+    start = 0
+    async with asyncio.TaskGroup() as requests:
+        for wanted in ranges:
+            part = stored[start : start + wanted.length]
+            start += wanted.length
+            requests.create_task(repository.fetch(wanted, part))
+            for pointer in wanted.pointers:
+                first = pointer.offset - wanted.offset
+                frames[pointer] = part[first : first + pointer.length]
+    return frames
+
+
+async def read_again_if_corrupt(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Await ``attempt``, and once more when what it read was corrupt."""
+    try:
+        return await attempt()
+    except* CorruptObject as errors:
+        _log.warning("reading once more: %s", errors.exceptions[0])
+    return await attempt()
+
+
+@contextmanager
+def named(pointer: Pointer) -> Iterator[None]:
+    """Turn CorruptFrame into a CorruptObject that says where the frame is."""
+    try:
+        yield
+    except CorruptFrame as error:
+        where = f"{layout.pack(pointer.pack)}: frame {pointer.id.hex()} at offset {pointer.offset}"
+        raise CorruptObject(f"{where}: {error}") from error
+
+
+def _decode_node(reader: FrameReader, pointer: Pointer, stored: memoryview) -> bytes:
+    with named(pointer):
+        size = frame.plain_size(stored)
+        if size > NODE_SIZE_BYTES_MAX:
+            raise CorruptFrame(f"a node of {size} bytes, expected at most {NODE_SIZE_BYTES_MAX}")
+        plain = bytearray(size)
+        reader.decode(Kind.NODE, pointer.id, stored, memoryview(plain))
+    return bytes(plain)

@@ -1,0 +1,63 @@
+"""Which chunks need not be stored again: those the repository has, and those that are on their way to it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from backupd.pipeline.workers import Workers
+from backupd.repository.index import ChunkIndex
+from backupd.repository.repository import Repository
+from chunker.node import Pointer
+from chunker.pack import PackEntry
+
+RecordPack = Callable[[bytes], Awaitable[None]]
+"""Remember durably that a pack of this id is about to be stored."""
+
+_PACKS_REMEMBERED = 4
+
+
+class StoredChunks:
+    """De-duplication for one backup. ``index`` None: only what this backup itself is storing is not repeated.
+
+    A chunk counts as stored for others only when its pack is on the target; for this backup already when it
+    is in a pack, because the backup is not published unless that pack arrives.
+    """
+
+    def __init__(
+        self, repository: Repository, workers: Workers, index: ChunkIndex | None, record: RecordPack
+    ) -> None:
+        self._repository = repository
+        self._workers = workers
+        self._index = index
+        self._record = record
+        self._pending: dict[bytes, Pointer] = {}
+        self._stored: deque[Sequence[PackEntry]] = deque()
+
+    def find(self, ids: Sequence[bytes]) -> Mapping[bytes, Pointer]:
+        """Return where those of ``ids`` are that need not be stored. Blocks; for worker threads."""
+        # First what is pending: it moves to the index before it leaves here, so it cannot be missed.
+        found = {i: pointer for i in ids if (pointer := self._pending.get(i))}
+        if self._index is not None:
+            found.update(self._index.find([i for i in ids if i not in found]))
+        return found
+
+    def pending(self, chunk_id: bytes) -> Pointer | None:
+        """Return where this backup itself put the chunk a short while ago."""
+        return self._pending.get(chunk_id)
+
+    def expect(self, pointer: Pointer) -> None:
+        """Note a chunk that was put in a pack."""
+        self._pending[pointer.id] = pointer
+
+    async def store(self, pack_id: bytes, body: memoryview, entries: Sequence[PackEntry]) -> None:
+        """Store a pack, and only then let others find its chunks."""
+        await self._record(pack_id)
+        await self._repository.put_pack(pack_id, body)
+        if self._index is not None:
+            await self._workers.run(self._index.add, pack_id, entries)
+        # A span that was looked up before this pack arrived may still be in a thread: forget a little later.
+        self._stored.append(entries)
+        while len(self._stored) > _PACKS_REMEMBERED:
+            for entry in self._stored.popleft():
+                self._pending.pop(entry.id, None)

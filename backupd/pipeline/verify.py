@@ -1,0 +1,91 @@
+"""Verify: everything that a restore would read, and the footers of the packs, read and checked."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+
+from backupd.errors import CorruptObject
+from backupd.pipeline import walk
+from backupd.pipeline.budget import ByteBudget
+from backupd.pipeline.decode import SpanDecoder
+from backupd.pipeline.fetch import NodeFetcher
+from backupd.pipeline.nodes import NodeCache
+from backupd.pipeline.progress import ProgressMeter
+from backupd.pipeline.walk import SpanPointers
+from backupd.pipeline.workers import Workers
+from backupd.repository import layout
+from backupd.repository.manifest import Manifest
+from backupd.repository.repository import Repository
+from chunker.node import Pointer
+from chunker.pack import PackEntry
+
+_SPANS_AHEAD = 2
+_FOOTERS_REMEMBERED = 64
+
+
+class VerifyPipeline:
+    """Reads one backup back without writing it anywhere."""
+
+    def __init__(
+        self,
+        *,
+        manifest: Manifest,
+        repository: Repository,
+        workers: Workers,
+        budget: ByteBudget,
+        progress: ProgressMeter,
+    ) -> None:
+        self._manifest = manifest
+        self._repository = repository
+        self._workers = workers
+        self._progress = progress
+        self._footers: OrderedDict[bytes, dict[int, PackEntry]] = OrderedDict()
+        self._span_chunks = max(1, walk.SPAN_SIZE_BYTES // manifest.chunk_size_bytes)
+        self._nodes = NodeCache(NodeFetcher(repository, workers))
+        self._decoder = SpanDecoder(
+            repository,
+            workers,
+            budget,
+            chunk_size_bytes=manifest.chunk_size_bytes,
+            span_chunks=self._span_chunks,
+            size_bytes=manifest.size_bytes,
+        )
+
+    async def run(self) -> None:
+        """Return when every byte of the backup was read and is right; CorruptObject names what is not."""
+        self._progress.total_bytes = self._manifest.size_bytes
+        spans = walk.spans(self._manifest.tree, self._load_nodes, span_chunks=self._span_chunks)
+        await walk.for_each_span(spans, self._verify, tasks_max=self._workers.thread_count + _SPANS_AHEAD)
+        # What no chunk covers is zeros, which have nothing to be read.
+        self._progress.add(self._progress.total_bytes - self._progress.done_bytes)
+
+    async def _load_nodes(self, pointers: Sequence[Pointer]) -> list[bytes]:
+        await self._check_footers(pointers)
+        return await self._nodes.load(pointers)
+
+    async def _verify(self, span: SpanPointers) -> None:
+        await self._check_footers(span.values())
+        self._progress.add(await self._decoder.decode(span, _discard))
+
+    async def _check_footers(self, pointers: Iterable[Pointer]) -> None:
+        """CorruptObject unless the pack of each pointer says that it holds just that frame there."""
+        for pointer in pointers:
+            entry = (await self._footer(pointer.pack)).get(pointer.offset)
+            if entry is None or (entry.id, entry.length) != (pointer.id, pointer.length):
+                raise CorruptObject(
+                    f"{layout.pack(pointer.pack)}: its footer does not list frame {pointer.id.hex()} "
+                    f"at offset {pointer.offset}"
+                )
+
+    async def _footer(self, pack_id: bytes) -> dict[int, PackEntry]:
+        if pack_id not in self._footers:
+            entries = await self._repository.footer(pack_id)
+            self._footers[pack_id] = {entry.offset: entry for entry in entries}
+            if len(self._footers) > _FOOTERS_REMEMBERED:
+                self._footers.popitem(last=False)
+        return self._footers[pack_id]
+
+
+def _discard(offset_bytes: int, plain: memoryview) -> None:
+    """Verified bytes are all that a verification wants."""

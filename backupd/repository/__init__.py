@@ -1,0 +1,1 @@
+"""What one project has on one target: keys, packs and manifests."""

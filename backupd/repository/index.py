@@ -1,0 +1,88 @@
+"""The chunk index: which chunks a repository has, and where. A hint on this machine's disk.
+
+A miss costs space, never correctness. An entry is added only once its pack is on the target, so a hit is a
+frame that can be read. The file may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from chunker.digest import Kind
+from chunker.node import Pointer
+from chunker.pack import PackEntry
+
+_SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE packs (number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE);
+CREATE TABLE chunks (
+    id BLOB PRIMARY KEY, pack INTEGER NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+_CACHE_SIZE_KIB = 4096
+_IDS_PER_QUERY = 64
+
+
+class ChunkIndex:
+    """Blocks, and is safe to call from any thread. Its memory is bounded by the page cache of 4 MiB."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            self._connection = self._open()
+        except sqlite3.DatabaseError:
+            # Damaged, or written by another version: it is only a hint, so a fresh one does.
+            for suffix in ("", "-wal", "-shm"):
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
+            self._connection = self._open()
+
+    def find(self, ids: Sequence[bytes]) -> dict[bytes, Pointer]:
+        """Return where those of ``ids`` are that the repository has."""
+        found: dict[bytes, Pointer] = {}
+        for first in range(0, len(ids), _IDS_PER_QUERY):
+            some = ids[first : first + _IDS_PER_QUERY]
+            marks = ",".join("?" * len(some))
+            query = (
+                "SELECT chunks.id, packs.id, offset, length FROM chunks JOIN packs ON number = pack"
+                f" WHERE chunks.id IN ({marks})"  # noqa: S608 - question marks only
+            )
+            with self._lock:
+                rows = self._connection.execute(query, some).fetchall()
+            found.update((row[0], Pointer(*row)) for row in rows)
+        return found
+
+    def add(self, pack_id: bytes, entries: Iterable[PackEntry]) -> None:
+        """Remember the chunks of a pack that is on the target; nodes are never looked up by content."""
+        with self._lock, self._connection:
+            self._connection.execute("INSERT OR IGNORE INTO packs (id) VALUES (?)", (pack_id,))
+            number = self._connection.execute("SELECT number FROM packs WHERE id = ?", (pack_id,)).fetchone()[0]
+            self._connection.executemany(
+                "INSERT OR IGNORE INTO chunks VALUES (?, ?, ?, ?)",
+                [(e.id, number, e.offset, e.length) for e in entries if e.kind is Kind.CHUNK],
+            )
+
+    def close(self) -> None:
+        """Release the file."""
+        with self._lock:
+            self._connection.close()
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, check_same_thread=False)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute(f"PRAGMA cache_size = -{_CACHE_SIZE_KIB}")
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0:
+                connection.executescript(f"{_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION};")
+            elif version != _SCHEMA_VERSION:
+                raise sqlite3.DatabaseError(f"index version {version}")
+        except BaseException:
+            connection.close()
+            raise
+        return connection

@@ -1,0 +1,102 @@
+"""The master keys of this machine: a 0600 file with one key a line (docs/formats/keys.md).
+
+The first line wraps the keys of new repositories; the others still open what they once wrapped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+from pathlib import Path
+
+from backupd.errors import KeyMismatch, KeyMissing
+from chunker.keys import KEY_SIZE_BYTES, derive
+
+_LINE = re.compile(r"backupd-master-key-1:([0-9a-f]{64}):([0-9a-f]{8})")
+
+
+class Keyring:
+    """Master keys by fingerprint."""
+
+    def __init__(self, keys: list[bytes], *, origin: str) -> None:
+        self._keys = {fingerprint(key): key for key in keys}
+        self._origin = origin
+        self.current_fingerprint = fingerprint(keys[0])
+
+    def key(self, wanted: str) -> bytes:
+        """Return the key with this fingerprint; KeyMissing names it and what is here instead."""
+        if wanted not in self._keys:
+            raise KeyMissing(
+                f"master key {wanted} is missing: {self._origin} holds {', '.join(self._keys)}\n"
+                "HINT: add the line of that key from your copy of the key file"
+            )
+        return self._keys[wanted]
+
+
+def fingerprint(key: bytes) -> str:
+    """Return the name of a master key; it says nothing about the key itself."""
+    return derive(key, "backupd v1 master key fingerprint")[:8].hex()
+
+
+def load(path: Path) -> Keyring:
+    """Read the key file; KeyMissing when it is not there, KeyMismatch when it is damaged or others can read it."""
+    try:
+        with path.open() as file:
+            mode = os.fstat(file.fileno()).st_mode & 0o777
+            lines = file.read().split()
+    except FileNotFoundError:
+        raise KeyMissing(
+            f"{path}: the master key file is missing, and without it no backup can be read\n"
+            "HINT: put your copy of it back; a new one cannot open what the old one sealed"
+        ) from None
+    if mode & 0o077:
+        raise KeyMismatch(f"{path}: mode {mode:04o} lets others read the master key, expected 0600")
+    if not lines:
+        raise KeyMismatch(f"{path}: holds no key, expected lines backupd-master-key-1:<key>:<checksum>")
+    return Keyring([_parse(text, f"{path}: line {n}") for n, text in enumerate(lines, 1)], origin=str(path))
+
+
+def create(path: Path) -> Keyring:
+    """Make a key file with one random key, whole or not at all; never replaces one that is there."""
+    key = secrets.token_bytes(KEY_SIZE_BYTES)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        os.write(descriptor, f"{line(key)}\n".encode())
+        os.fsync(descriptor)
+        os.link(partial, path)
+    finally:
+        os.close(descriptor)
+        partial.unlink()
+    _fsync_directory(path.parent)
+    return load(path)
+
+
+def line(key: bytes) -> str:
+    """Return the line that stands for ``key`` in a key file."""
+    return f"backupd-master-key-1:{key.hex()}:{_checksum(key)}"
+
+
+def _parse(text: str, where: str) -> bytes:
+    found = _LINE.fullmatch(text)
+    if not found:
+        raise KeyMismatch(f"{where}: expected backupd-master-key-1:<64 hex digits>:<8 hex digits>")
+    key = bytes.fromhex(found[1])
+    if _checksum(key) != found[2]:
+        raise KeyMismatch(f"{where}: the key does not match its checksum; it was damaged or mistyped")
+    return key
+
+
+def _checksum(key: bytes) -> str:
+    return hashlib.sha256(b"backupd master key" + key).hexdigest()[:8]
+
+
+def _fsync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,30 @@
+"""The object keys of a repository. Each is derived from an id; none is ever read from an object. Pure."""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+REPOSITORY = "repository.json"
+PACKS = "packs/"
+MANIFESTS = "manifests/"
+
+
+def pack(pack_id: bytes) -> str:
+    """Return the key of a pack; the two digits keep directories small."""
+    name = pack_id.hex()
+    return f"{PACKS}{name[:2]}/{name}"
+
+
+def manifest(backup_id: str) -> str:
+    """Return the key of a backup's manifest; ValueError unless ``backup_id`` is a UUID in its usual form."""
+    if str(uuid.UUID(backup_id)) != backup_id:
+        raise ValueError(f"backup id {backup_id!r}: expected a UUID in lower case with hyphens")
+    return f"{MANIFESTS}{backup_id}"
+
+
+def prefix(project: str, *, is_encrypted: bool) -> str:
+    """Return where a project's repository lives on a target; encrypted and plain ones never mix."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,63}", project):
+        raise ValueError(f"project {project!r}: expected up to 64 lower-case letters, digits and hyphens")
+    return f"{project}/{'encrypted' if is_encrypted else 'plain'}/"

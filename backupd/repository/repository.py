@@ -1,0 +1,155 @@
+"""One repository on one target: packs, footers and manifests, each verified when it is read."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+
+from backupd.errors import BackupdError, Conflict, CorruptObject
+from backupd.repository import description, layout, manifest
+from backupd.repository.description import Description
+from backupd.repository.keyring import Keyring
+from backupd.repository.manifest import Manifest
+from backupd.repository.ranges import Range
+from chunker import pack
+from chunker.errors import CorruptPack
+from chunker.frame import FrameWriter
+from chunker.keys import RepositoryKeys
+from chunker.pack import PackEntry
+from targets.base import Target
+from targets.errors import ObjectExists, ObjectNotFound, ShortRead
+
+_FOOTER_GUESS_BYTES = 16 * 1024
+_MANIFEST_COMPRESSION_LEVEL = 3
+
+
+class Repository:
+    """What one project has on one target. ``target`` is already scoped to the repository's prefix."""
+
+    def __init__(self, target: Target, opened: Description) -> None:
+        self._opened = opened
+        self.target = target
+
+    @property
+    def keys(self) -> RepositoryKeys:
+        """The keys that everything in it is sealed and named with."""
+        return self._opened.keys
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether what is written to it is encrypted."""
+        return self._opened.is_encrypted
+
+    def through(self, target: Target) -> Repository:
+        """Return the same repository, reached through a wrapper of its target."""
+        return Repository(target, self._opened)
+
+    async def put_pack(self, pack_id: bytes, body: memoryview) -> None:
+        """Store a sealed pack; its id was drawn for it, so nobody else can have written that key."""
+        await self.target.put(layout.pack(pack_id), body, if_absent=True)
+
+    async def has_pack(self, pack_id: bytes) -> bool:
+        """Tell whether the pack is on the target, whole."""
+        try:
+            await self.target.head(layout.pack(pack_id))
+        except ObjectNotFound:
+            return False
+        return True
+
+    async def fetch(self, wanted: Range, buffer: memoryview) -> None:
+        """Fill ``buffer`` with a range of a pack; CorruptObject names the pack when the bytes are not there."""
+        key = layout.pack(wanted.pack)
+        try:
+            await self.target.get_into(key, buffer, offset=wanted.offset)
+        except ObjectNotFound:
+            raise CorruptObject(f"{key} is lost: the target has no such object") from None
+        except ShortRead as error:
+            raise CorruptObject(f"{key} is cut short: {error}") from error
+
+    async def footer(self, pack_id: bytes) -> list[PackEntry]:
+        """Return what a pack says it holds; CorruptObject names the pack when its footer is damaged or lost."""
+        key = layout.pack(pack_id)
+        try:
+            size = (await self.target.head(key)).size_bytes
+            tail = await self._tail(key, size, min(size, _FOOTER_GUESS_BYTES))
+            footer_size = pack.footer_size(memoryview(tail))
+            if len(tail) < footer_size <= size:
+                tail = await self._tail(key, size, footer_size)
+            return pack.read_footer(pack_id, size, memoryview(tail))
+        except ObjectNotFound:
+            raise CorruptObject(f"{key} is lost: the target has no such object") from None
+        except (CorruptPack, ShortRead) as error:
+            raise CorruptObject(f"{key}: {error}") from error
+
+    async def publish(self, published: Manifest) -> None:
+        """Write the manifest, once: from here on the backup exists. Conflict when another one is there."""
+        writer = FrameWriter(
+            self.keys, compression_level=_MANIFEST_COMPRESSION_LEVEL, is_encrypted=self.is_encrypted
+        )
+        key = layout.manifest(published.backup_id)
+        try:
+            await self.target.put(key, manifest.encode(published, self.keys, writer), if_absent=True)
+        except ObjectExists:
+            raise Conflict(f"backup {published.backup_id} was already published by another worker") from None
+
+    async def manifest(self, backup_id: str) -> Manifest | None:
+        """Return a backup's manifest, None when there is none; CorruptObject names it when it is damaged."""
+        key = layout.manifest(backup_id)
+        try:
+            body = await self.target.get(key)
+        except ObjectNotFound:
+            return None
+        try:
+            return manifest.decode(backup_id, body, self.keys)
+        except CorruptObject as error:
+            raise CorruptObject(f"{key}: {error}") from error
+
+    async def backup_ids(self) -> AsyncIterator[str]:
+        """Yield the id of every backup that the target holds; objects with other names are not ours."""
+        async for found in self.target.list(layout.MANIFESTS):
+            name = found.key.removeprefix(layout.MANIFESTS)
+            if _is_uuid(name):
+                yield name
+
+    async def delete_manifest(self, backup_id: str) -> None:
+        """Let the backup be gone; its packs stay for others until they are collected."""
+        await self.target.delete(layout.manifest(backup_id))
+
+    async def _tail(self, key: str, size: int, length: int) -> bytes:
+        return await self.target.get(key, offset=size - length, length=length)
+
+
+async def open_repository(
+    target: Target, keyring: Keyring, *, is_encrypted: bool, created_at: str, create: bool
+) -> Repository:
+    """Open the repository on ``target``, or make it when ``create`` and there is none.
+
+    CorruptObject when there is none or it is damaged; KeyMissing and KeyMismatch when its key is not here.
+    """
+    try:
+        body = await target.get(layout.REPOSITORY)
+    except ObjectNotFound:
+        if not create:
+            raise CorruptObject(f"{layout.REPOSITORY} is lost: the target has no such object") from None
+        body = await _created(target, keyring, is_encrypted=is_encrypted, created_at=created_at)
+    opened = description.read(body, keyring)
+    if opened.is_encrypted != is_encrypted:
+        raise BackupdError(f"repository.json: field is_encrypted: {opened.is_encrypted}, expected {is_encrypted}")
+    return Repository(target, opened)
+
+
+async def _created(target: Target, keyring: Keyring, *, is_encrypted: bool, created_at: str) -> bytes:
+    fresh = Description(keys=RepositoryKeys.generate(), is_encrypted=is_encrypted, created_at=created_at)
+    body = description.write(fresh, keyring)
+    try:
+        await target.put(layout.REPOSITORY, body, if_absent=True)
+    except ObjectExists:  # Another worker was faster; theirs is the one.
+        return await target.get(layout.REPOSITORY)
+    return body
+
+
+def _is_uuid(name: str) -> bool:
+    try:
+        return str(uuid.UUID(name)) == name
+    except ValueError:
+        return False

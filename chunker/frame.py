@@ -1,0 +1,200 @@
+"""A frame: one chunk, node or manifest as it is stored (docs/formats/frame.md). Pure.
+
+Both directions work in buffers that the caller owns and uses again: with fresh ones, page faults cost more
+than the encryption itself (docs/design/003-buffers.md has the measurement).
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable
+from enum import IntEnum
+
+import xxhash
+import zstandard
+from cryptography.exceptions import InvalidTag
+
+from chunker.digest import Ids, Kind
+from chunker.errors import CorruptFrame, UnknownFormat
+from chunker.keys import RepositoryKeys
+from chunker.xaes import NONCE_SIZE_BYTES, TAG_SIZE_BYTES, Xaes256Gcm
+
+VERSION = 1
+PLAIN_SIZE_BYTES_MAX = 4 * 1024 * 1024
+_HEADER = struct.Struct("<BBBBII24s")
+_CHECKSUM = struct.Struct("<Q")
+HEADER_SIZE_BYTES = _HEADER.size
+OVERHEAD_BYTES_MAX = HEADER_SIZE_BYTES + TAG_SIZE_BYTES + _CHECKSUM.size
+_BOUND_BYTES = 12  # The header fields before the nonce are authenticated.
+_AAD_PREFIX = b"backupd frame\0"
+_NO_NONCE = bytes(NONCE_SIZE_BYTES)
+assert HEADER_SIZE_BYTES == 36
+
+
+class Codec(IntEnum):
+    """How the payload was made from the plain bytes."""
+
+    RAW = 0
+    ZSTD = 1
+
+
+class CipherSuite(IntEnum):
+    """How the payload is encrypted."""
+
+    NONE = 0
+    XAES_256_GCM = 1
+
+
+class FrameWriter:
+    """Encodes frames of one repository. Belongs to one thread at a time."""
+
+    def __init__(
+        self,
+        keys: RepositoryKeys,
+        *,
+        compression_level: int,
+        is_encrypted: bool,
+        draw_nonce: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self._aad_prefix = _AAD_PREFIX + keys.repository_id
+        self._compressor = zstandard.ZstdCompressor(level=compression_level)
+        self._cipher = Xaes256Gcm(keys.data_key) if is_encrypted else None
+        self._draw_nonce = draw_nonce
+        self._scratch = memoryview(bytearray())
+
+    def encode(self, kind: Kind, frame_id: bytes, plain: memoryview, out: memoryview) -> int:
+        """Write the frame of ``plain`` to the start of ``out`` and return its length.
+
+        ``out`` must be ``OVERHEAD_BYTES_MAX`` longer than ``plain``, which is at most 4 MiB.
+        """
+        if self._cipher is None:
+            codec, payload_size = self._compress(plain, out[HEADER_SIZE_BYTES:])
+            if codec is Codec.RAW:
+                out[HEADER_SIZE_BYTES : HEADER_SIZE_BYTES + payload_size] = plain
+            end = HEADER_SIZE_BYTES + payload_size
+            _HEADER.pack_into(
+                out, 0, VERSION, kind, codec, CipherSuite.NONE, len(plain), payload_size, _NO_NONCE
+            )
+        else:
+            scratch = self._scratch_of(len(plain))
+            codec, payload_size = self._compress(plain, scratch)
+            payload = plain if codec is Codec.RAW else scratch[:payload_size]
+            nonce = self._draw_nonce(NONCE_SIZE_BYTES)
+            suite = CipherSuite.XAES_256_GCM
+            _HEADER.pack_into(out, 0, VERSION, kind, codec, suite, len(plain), payload_size, nonce)
+            end = HEADER_SIZE_BYTES + payload_size + TAG_SIZE_BYTES
+            aad = self._aad_prefix + frame_id + bytes(out[:_BOUND_BYTES])
+            self._cipher.encrypt_into(nonce, payload, aad, out[HEADER_SIZE_BYTES:end])
+        _CHECKSUM.pack_into(out, end, xxhash.xxh3_64_intdigest(out[:end]))
+        return end + _CHECKSUM.size
+
+    def _compress(self, plain: memoryview, out: memoryview) -> tuple[Codec, int]:
+        """Compress to ``out`` when that is shorter; else leave it to the caller to store ``plain`` as it is."""
+        room = out[: max(len(plain) - 1, 0)]
+        filled = _fill(self._compressor.stream_reader(plain, size=len(plain)), room)
+        return (Codec.ZSTD, filled) if filled < len(room) else (Codec.RAW, len(plain))
+
+    def _scratch_of(self, size_bytes: int) -> memoryview:
+        if len(self._scratch) < size_bytes:
+            self._scratch = memoryview(bytearray(size_bytes))
+        return self._scratch
+
+
+class FrameReader:
+    """Decodes and verifies frames of one repository. Belongs to one thread at a time."""
+
+    def __init__(self, keys: RepositoryKeys) -> None:
+        self._aad_prefix = _AAD_PREFIX + keys.repository_id
+        self._ids = Ids(keys.id_key)
+        self._cipher = Xaes256Gcm(keys.data_key)
+        self._decompressor = zstandard.ZstdDecompressor(max_window_size=PLAIN_SIZE_BYTES_MAX)
+        self._scratch = memoryview(bytearray())
+
+    def decode(self, kind: Kind, frame_id: bytes, frame: memoryview, out: memoryview) -> None:
+        """Fill ``out``, whose length is the plain size that is expected, from ``frame``.
+
+        Returns only when checksum, tag and id all hold. CorruptFrame otherwise; UnknownFormat when a newer
+        version wrote it. ``out`` may then hold anything.
+        """
+        codec, suite, payload_size, nonce = _checked_header(kind, frame, len(out))
+        sealed = frame[HEADER_SIZE_BYTES : -_CHECKSUM.size]
+        if suite is CipherSuite.NONE:
+            payload = sealed
+        else:
+            payload = out if codec is Codec.RAW else self._scratch_of(payload_size)[:payload_size]
+            aad = self._aad_prefix + frame_id + bytes(frame[:_BOUND_BYTES])
+            try:
+                self._cipher.decrypt_into(nonce, sealed, aad, payload)
+            except InvalidTag:
+                raise CorruptFrame(
+                    "authentication failed: the frame belongs to another id, repository or key"
+                ) from None
+        if codec is Codec.ZSTD:
+            self._decompress(payload, out)
+        elif suite is CipherSuite.NONE:
+            out[:] = payload
+        if self._ids.of(kind, out) != frame_id:
+            raise CorruptFrame("the content does not have the id that was asked for")
+
+    def _decompress(self, payload: memoryview, out: memoryview) -> None:
+        reader = self._decompressor.stream_reader(payload)
+        try:
+            filled = _fill(reader, out)
+            rest = reader.read(1)
+        except zstandard.ZstdError as error:
+            raise CorruptFrame(f"zstd: {error}") from error
+        if filled != len(out) or rest:
+            raise CorruptFrame(f"decompresses to another size than the expected {len(out)} bytes")
+
+    def _scratch_of(self, size_bytes: int) -> memoryview:
+        if len(self._scratch) < size_bytes:
+            self._scratch = memoryview(bytearray(size_bytes))
+        return self._scratch
+
+
+def check(frame: memoryview) -> None:
+    """Raise CorruptFrame unless the checksum over the stored bytes holds. Needs no key."""
+    body_size = len(frame) - _CHECKSUM.size
+    if body_size < HEADER_SIZE_BYTES:
+        raise CorruptFrame(f"a frame of {len(frame)} bytes is shorter than its header")
+    if xxhash.xxh3_64_intdigest(frame[:body_size]) != _CHECKSUM.unpack_from(frame, body_size)[0]:
+        raise CorruptFrame("checksum mismatch")
+
+
+def plain_size(frame: memoryview) -> int:
+    """Return the plain size that the header claims; ``decode`` is what verifies it."""
+    check(frame)
+    size: int = _HEADER.unpack_from(frame)[4]
+    return size
+
+
+def _checked_header(kind: Kind, frame: memoryview, expected_size: int) -> tuple[Codec, CipherSuite, int, bytes]:
+    check(frame)
+    version, found_kind, codec, suite, size, payload_size, nonce = _HEADER.unpack_from(frame)
+    if version != VERSION:
+        raise UnknownFormat(f"frame version {version}; this reader knows {VERSION}")
+    if codec not in Codec._value2member_map_:
+        raise UnknownFormat(f"frame codec {codec}; this reader knows 0 to {max(Codec)}")
+    if suite not in CipherSuite._value2member_map_:
+        raise UnknownFormat(f"frame cipher {suite}; this reader knows 0 to {max(CipherSuite)}")
+    if found_kind != kind:
+        raise CorruptFrame(f"frame of kind {found_kind}, expected {int(kind)}")
+    if size != expected_size:
+        raise CorruptFrame(f"frame of {size} plain bytes, expected {expected_size}")
+    tag_size = TAG_SIZE_BYTES if suite else 0
+    if HEADER_SIZE_BYTES + payload_size + tag_size + _CHECKSUM.size != len(frame):
+        raise CorruptFrame(f"payload of {payload_size} bytes does not fit a frame of {len(frame)} bytes")
+    if codec == Codec.RAW and payload_size != size:
+        raise CorruptFrame(f"raw payload of {payload_size} bytes for {size} plain bytes")
+    if payload_size > size:
+        raise CorruptFrame(f"payload of {payload_size} bytes is longer than the {size} plain bytes")
+    return Codec(codec), CipherSuite(suite), payload_size, nonce
+
+
+def _fill(reader: zstandard.ZstdCompressionReader | zstandard.ZstdDecompressionReader, out: memoryview) -> int:
+    """Read until ``out`` is full or the reader is at its end; return the bytes read."""
+    filled = 0
+    while filled < len(out) and (count := reader.readinto(out[filled:])):
+        filled += count
+    return filled

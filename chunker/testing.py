@@ -1,0 +1,211 @@
+"""What every source must do, as test classes: subclass one and say how the source is made.
+
+The suite keeps the content that it asked for and compares what is read with that, never with another read.
+"""
+
+from __future__ import annotations
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+from chunker.errors import ChunkerError, SourceTooShort
+from chunker.extents import Extent, subtract
+from chunker.sources.base import ParentPoint, PointInTime, Source
+
+SIZE_BYTES = 1024 * 1024 + 512  # Devices have whole sectors; nothing else about this size is round.
+HOLE = Extent(256 * 1024, 512 * 1024)
+
+
+def content_with_hole() -> bytes:
+    """Return the content that the suite asks for: random bytes around ``HOLE``."""
+    content = bytearray(random.Random(1).randbytes(SIZE_BYTES))
+    content[HOLE.offset_bytes : HOLE.end_bytes] = bytes(HOLE.length_bytes)
+    return bytes(content)
+
+
+class SourceContract(ABC):
+    """The contract of every source."""
+
+    @abstractmethod
+    def make_source(self, content: bytes) -> Source:
+        """Return a new source that holds ``content``; ``HOLE`` may be one."""
+
+    def test_size_is_exact(self) -> None:
+        with self._open() as point:
+            assert point.size_bytes == SIZE_BYTES
+
+    def test_identity_is_the_same_at_each_opening(self) -> None:
+        source = self.make_source(content_with_hole())
+        with opened(source) as point:
+            first = point.identity
+        with opened(source) as point:
+            assert point.identity == first != ""
+
+    def test_content_is_read_as_it_is(self) -> None:
+        with self._open() as point:
+            assert read(point, Extent(0, SIZE_BYTES)) == content_with_hole()
+
+    def test_any_range_can_be_read(self) -> None:
+        content, chance = content_with_hole(), random.Random(2)
+        with self._open() as point:
+            for _ in range(50):
+                start, end = sorted(chance.randrange(SIZE_BYTES + 1) for _ in "ab")
+                assert read(point, Extent(start, end - start)) == content[start:end]
+
+    def test_only_the_given_buffer_is_filled(self) -> None:
+        room = bytearray(b"\xa5" * 300)
+        with self._open() as point:
+            point.read_into(4000, memoryview(room)[100:200])
+        assert room == b"\xa5" * 100 + content_with_hole()[4000:4100] + b"\xa5" * 100
+
+    def test_range_past_the_end_is_refused(self) -> None:
+        with self._open() as point:
+            assert_raises(SourceTooShort, lambda: read(point, Extent(SIZE_BYTES - 10, 11)))
+
+    def test_what_is_no_data_reads_as_zeros(self) -> None:
+        with self._open() as point:
+            whole = Extent(0, SIZE_BYTES)
+            for hole in subtract([whole], point.data_extents(whole)):
+                assert not any(content_with_hole()[hole.offset_bytes : hole.end_bytes])
+
+    def test_data_extents_ascend_within_what_was_asked_for(self) -> None:
+        within = Extent(100_001, SIZE_BYTES)  # Reaches past the end of the volume.
+        position = within.offset_bytes
+        with self._open() as point:
+            for extent in point.data_extents(within):
+                assert extent.offset_bytes >= position
+                assert extent.length_bytes > 0
+                position = extent.end_bytes
+        assert position == SIZE_BYTES
+
+    def test_threads_may_read_at_once(self) -> None:
+        content = content_with_hole()
+        extents = [Extent(start, 1000) for start in range(0, SIZE_BYTES - 1000, 4999)]
+        with self._open() as point, ThreadPoolExecutor(4) as threads:
+            parts = threads.map(lambda extent: read(point, extent), extents)
+            assert list(parts) == [content[extent.offset_bytes : extent.end_bytes] for extent in extents]
+
+    def test_check_passes_while_nothing_changes(self) -> None:
+        with self._open() as point:
+            point.check()
+            read(point, Extent(0, SIZE_BYTES))
+            point.check()
+
+    def test_changes_against_another_volume_are_not_known(self) -> None:
+        with self._open() as point:
+            changes = point.changed_since(ParentPoint(point.token, "another", SIZE_BYTES))
+            assert changes.extents is None
+            assert changes.reason
+
+    def test_endings_may_be_called_twice(self) -> None:
+        with self._open() as point:
+            for end in (point.rollback, point.commit, point.commit, point.rollback, point.close, point.close):
+                end()
+
+    @contextmanager
+    def _open(self) -> Iterator[PointInTime]:
+        with opened(self.make_source(content_with_hole())) as point:
+            yield point
+
+
+class TrackingContract(SourceContract):
+    """The contract of sources that track changes themselves."""
+
+    @abstractmethod
+    def write(self, source: Source, offset_bytes: int, content: bytes) -> None:
+        """Write to the volume as a guest does."""
+
+    def test_written_bytes_are_told_as_changed(self) -> None:
+        source = self.make_source(content_with_hole())
+        parent = self._committed(source)
+        self.write(source, 300_000, b"changed")
+        with opened(source) as point:
+            assert_covers(point, parent, Extent(300_000, 7))
+
+    def test_unwritten_volume_has_no_changes(self) -> None:
+        source = self.make_source(content_with_hole())
+        parent = self._committed(source)
+        with opened(source) as point:
+            assert point.changed_since(parent).extents == ()
+
+    def test_point_does_not_move_with_later_writes(self) -> None:
+        source = self.make_source(content_with_hole())
+        with opened(source) as point:
+            self.write(source, 10, b"changed")
+            assert read(point, Extent(0, SIZE_BYTES)) == content_with_hole()
+
+    def test_write_after_a_point_belongs_to_the_next_one(self) -> None:
+        source = self.make_source(content_with_hole())
+        parent = self._committed(source, during=lambda: self.write(source, 10, b"changed"))
+        with opened(source) as point:
+            assert_covers(point, parent, Extent(10, 7))
+
+    def test_rollback_loses_no_change(self) -> None:
+        source = self.make_source(content_with_hole())
+        parent = self._committed(source)
+        self.write(source, 10, b"before")
+        with opened(source) as failed:
+            self.write(source, 700_000, b"during")
+            failed.rollback()
+        with opened(source) as point:
+            assert_covers(point, parent, Extent(10, 6), Extent(700_000, 6))
+
+    def test_point_that_never_ended_loses_no_change(self) -> None:
+        source = self.make_source(content_with_hole())
+        parent = self._committed(source)
+        self.write(source, 10, b"before")
+        source.open()  # A crash: neither commit nor rollback nor close.
+        with opened(source) as point:
+            assert_covers(point, parent, Extent(10, 6))
+
+    def test_commit_ends_the_tracking_of_older_points(self) -> None:
+        source = self.make_source(content_with_hole())
+        older = self._committed(source)
+        self._committed(source)
+        with opened(source) as point:
+            changes = point.changed_since(older)
+            assert changes.extents is None
+            assert changes.reason
+
+    def _committed(self, source: Source, *, during: Callable[[], None] = lambda: None) -> ParentPoint:
+        with opened(source) as point:
+            during()
+            point.commit()
+            return ParentPoint(point.token, point.identity, point.size_bytes)
+
+
+@contextmanager
+def opened(source: Source) -> Iterator[PointInTime]:
+    """Open a point and close it at the end."""
+    point = source.open()
+    try:
+        yield point
+    finally:
+        point.close()
+
+
+def read(point: PointInTime, extent: Extent) -> bytes:
+    """Return the bytes of ``extent``."""
+    buffer = bytearray(extent.length_bytes)
+    point.read_into(extent.offset_bytes, memoryview(buffer))
+    return bytes(buffer)
+
+
+def assert_covers(point: PointInTime, parent: ParentPoint, *written: Extent) -> None:
+    """Assert that all of ``written`` is told as changed since ``parent``."""
+    changes = point.changed_since(parent)
+    assert changes.extents is not None, changes.reason
+    assert subtract(written, changes.extents) == ()
+
+
+def assert_raises(expected: type[ChunkerError], act: Callable[[], object]) -> None:
+    """Assert that ``act`` raises exactly ``expected``."""
+    try:
+        act()
+    except ChunkerError as error:
+        assert type(error) is expected, error  # noqa: PT017 - this package does without pytest
+    else:
+        raise AssertionError(f"{expected.__name__} was not raised")
