@@ -112,7 +112,6 @@ class Statistics:
     repository did not have; ``stored_bytes``: what was uploaded for them, nodes included."""
 
     read_bytes: int = 0
-    data_bytes: int = 0
     new_bytes: int = 0
     stored_bytes: int = 0
     new_chunks: int = 0

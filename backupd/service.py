@@ -1,3 +1,163 @@
 """The composition root: the only module that builds everything, and takes it down again."""
 
 from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import resource
+import signal
+import socket
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from aiohttp import web
+
+import backupd
+from backupd.api import build_app, read_tokens
+from backupd.application import build_application
+from backupd.catalog.store import Catalog
+from backupd.clock import Clock, SystemClock
+from backupd.config import Config, TargetConfig
+from backupd.errors import ConfigError
+from backupd.jobs.backup import BackupBody
+from backupd.jobs.delete import DeleteBody
+from backupd.jobs.resources import Resources
+from backupd.jobs.restore import RestoreBody
+from backupd.jobs.verify import VerifyBody
+from backupd.jobs.worker import Worker
+from backupd.loop_lag import LoopLag
+from backupd.model import JobKind
+from backupd.pipeline.workers import Workers
+from backupd.repository.opened import Repositories
+from backupd.state_dir import StateDir, locked
+from targets.base import Target
+from targets.errors import TargetError
+from targets.open import open_target
+from targets.wrappers.limit import Limit
+from targets.wrappers.retry import Retry
+
+_LEASE_S = 30.0
+_log = logging.getLogger(__name__)
+
+
+async def serve(config: Config) -> None:
+    """Run the daemon until SIGTERM or SIGINT, then stop gracefully. ConfigError when it cannot start."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with running(config) as address:
+        _log.info("listening on %s", address)
+        await stop.wait()
+        _log.info("stopping: running jobs have %g s", config.daemon.shutdown_timeout_s)
+
+
+@asynccontextmanager
+async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[str]:
+    """Run a daemon for as long as the context lasts; the value is the address that it listens on."""
+    clock = clock or SystemClock()
+    async with AsyncExitStack() as stack:
+        state = stack.enter_context(locked(config.daemon.state_dir))
+        tokens = read_tokens(config.daemon.token_file) if config.daemon.token_file else None
+        keyring = state.open_keyring()
+        catalog = await Catalog.open(f"sqlite:///{state.catalog}", clock)
+        stack.push_async_callback(catalog.aclose)
+        targets = {name: await _open_target(target, stack) for name, target in config.targets.items()}
+        repositories = Repositories(targets, keyring, clock, state.indexes)
+        stack.callback(repositories.close)
+        workers = Workers(config.daemon.workers or os.cpu_count() or 1)
+        stack.callback(workers.close)
+        executor = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="application"))
+        worker = _worker(config, state, clock, catalog, repositories, workers)
+        application = build_application(
+            catalog=catalog,
+            clock=clock,
+            config=config,
+            capabilities={name: target.capabilities for name, target in targets.items()},
+            executor=executor,
+            worker=worker,
+        )
+        lag = LoopLag(clock)
+        app = build_app(
+            application, health=lambda: _health(lag), clock=clock, executor=executor, tokens=tokens
+        )
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(worker.run(), name="worker")
+            measuring = tasks.create_task(lag.run(), name="loop lag")
+            try:
+                async with _listening(app, config) as address:
+                    yield address
+            finally:
+                await worker.stop()
+                measuring.cancel()
+
+
+def _worker(
+    config: Config,
+    state: StateDir,
+    clock: Clock,
+    catalog: Catalog,
+    repositories: Repositories,
+    workers: Workers,
+) -> Worker:
+    daemon = config.daemon
+    resources = Resources(
+        catalog=catalog,
+        clock=clock,
+        repositories=repositories,
+        workers=workers,
+        job_memory_bytes=daemon.memory_limit_bytes // daemon.running_jobs_max,
+    )
+    bodies = {
+        JobKind.BACKUP: BackupBody(resources),
+        JobKind.RESTORE: RestoreBody(resources),
+        JobKind.VERIFY: VerifyBody(resources),
+        JobKind.DELETE: DeleteBody(resources),
+    }
+    # The state directory is locked, so whatever this owner still holds is what it held when it died.
+    return Worker(
+        catalog,
+        clock,
+        f"{socket.gethostname()}:{state.path}",
+        bodies,
+        running_jobs_max=daemon.running_jobs_max,
+        lease_s=_LEASE_S,
+        shutdown_timeout_s=daemon.shutdown_timeout_s,
+    )
+
+
+async def _open_target(config: TargetConfig, stack: AsyncExitStack) -> Target:
+    try:
+        opened = await asyncio.to_thread(open_target, config.url)
+    except TargetError as error:
+        raise ConfigError(f"targets.{config.name}.url: {error}") from error
+    stack.push_async_callback(opened.aclose)
+    limited = Limit(opened, operations_max=config.operations_max, bytes_per_s=config.bytes_per_s or None)
+    return Retry(limited, retries_max=config.retries_max, timeout_s=config.operation_timeout_s)
+
+
+@asynccontextmanager
+async def _listening(app: web.Application, config: Config) -> AsyncIterator[str]:
+    runner = web.AppRunner(app, access_log=None, handle_signals=False)
+    await runner.setup()
+    try:
+        listen = config.daemon.listen
+        try:
+            await web.TCPSite(runner, listen.host, listen.port).start()
+        except OSError as error:
+            raise ConfigError(f"daemon.listen {listen}: {error.strerror}") from error
+        host, port = runner.addresses[0][:2]
+        yield f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    finally:
+        await runner.cleanup()
+
+
+def _health(lag: LoopLag) -> dict[str, Any]:
+    return {
+        "status": "ok",
+        "version": backupd.__version__,
+        "loop_lag_s": lag.percentiles(),
+        "memory_peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    }

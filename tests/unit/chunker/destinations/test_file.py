@@ -1,11 +1,8 @@
 from __future__ import annotations
 
-import os
 import resource
-import signal
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,7 +11,6 @@ from chunker.destinations.file import FileDestination
 from chunker.errors import (
     DestinationError,
     DestinationExists,
-    DestinationFull,
     DestinationMissing,
     DestinationTooSmall,
 )
@@ -209,13 +205,24 @@ def test_size_that_no_file_can_have_is_refused(make: Make, path: Path) -> None:
     assert partials(path) == []
 
 
+def test_short_write_is_not_taken_for_a_whole_one(make: Make) -> None:
+    destination = make()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (65_536, hard))  # Cuts the first write short, fails the second.
+    try:
+        with pytest.raises(DestinationTooSmall, match="cannot be written at byte 0: file too large"):
+            destination.write(0, memoryview(CONTENT))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
 def test_name_may_be_as_long_as_the_file_system_allows(tmp_path: Path) -> None:
     path = tmp_path / ("ä" * 127)
     FileDestination(path, 10, restore_id="1").finish()
     assert path.exists()
 
 
-def test_nothing_stays_open(make: Make, path: Path) -> None:
+def test_nothing_stays_open(make: Make) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     make(overwrite=True).finish()
     make(overwrite=True).abort()

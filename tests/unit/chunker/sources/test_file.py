@@ -217,6 +217,6 @@ def test_device_is_free_again_after_close(device: Path) -> None:
 @pytest.mark.parametrize("direct_io", [False, True])
 def test_broken_sector_is_named(device: Path, path: Path, direct_io: bool) -> None:
     os.truncate(path, 512 * 1024)  # The device keeps its size, and reads behind the file's end now fail.
-    with opened(FileSource(device, direct_io=direct_io)) as point:
-        with pytest.raises(SourceUnreadable, match=r"cannot be read at byte 786432: input/output error"):
-            point.read_into(768 * 1024, aligned(bytes(65_536)))
+    broken = pytest.raises(SourceUnreadable, match="cannot be read at byte 786432: input/output error")
+    with opened(FileSource(device, direct_io=direct_io)) as point, broken:
+        point.read_into(768 * 1024, aligned(bytes(65_536)))

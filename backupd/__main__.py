@@ -1,0 +1,48 @@
+"""``backupd serve``: parse arguments, read the configuration, run the service."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+from pathlib import Path
+
+import backupd
+from backupd.config import default_path, load
+from backupd.errors import BackupdError
+from backupd.service import serve
+
+_EXIT_FAILED = 1
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the daemon; return 0 after a graceful stop, 1 with a message when it could not run."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(
+        level=logging.DEBUG if options.verbose else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    try:
+        asyncio.run(serve(load(options.config or default_path())))
+    except BackupdError as error:
+        print(f"backupd: {error}", file=sys.stderr)  # noqa: T201 - a command says why it ends
+        return _EXIT_FAILED
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="backupd", description="Back up block volumes.")
+    parser.add_argument("--version", action="version", version=f"backupd {backupd.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("serve", help="run the daemon")
+    command.add_argument(
+        "--config", type=Path, help="TOML file; else $BACKUPD_CONFIG, else /etc/backupd/backupd.toml"
+    )
+    command.add_argument("--verbose", action="store_true", help="log every operation")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,186 @@
+"""The backup job: from a row in the catalog to a published manifest, resumable at any point."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+from typing import Any
+
+from backupd.errors import CorruptObject
+from backupd.jobs.resources import Resources
+from backupd.jobs.worker import JobRun
+from backupd.model import Backup, BackupMode, BackupResult, BackupState, Job, Statistics, Volume
+from backupd.pipeline import changes
+from backupd.pipeline.backup import BackupOptions, BackupPipeline
+from backupd.pipeline.changes import Reading
+from backupd.pipeline.progress import ProgressMeter
+from backupd.pipeline.stored import StoredChunks
+from backupd.repository.index import ChunkIndex
+from backupd.repository.manifest import Manifest
+from backupd.repository.repository import Repository
+from chunker.extents import Extent
+from chunker.node import Pointer
+from chunker.sources.base import PointInTime, Source
+from chunker.sources.extents import GivenExtents
+from chunker.sources.file import FileSource
+from targets.wrappers.observe import Observe
+
+_log = logging.getLogger(__name__)
+
+
+class BackupBody:
+    """Runs backup jobs."""
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+        self._catalog = resources.catalog
+
+    async def __call__(self, job: Job, run: JobRun) -> dict[str, Any] | None:
+        """Back the volume up and publish, or finish what an earlier attempt had all but done."""
+        backup = await self._catalog.backup(job.project, job.backup_id)
+        if backup.state is BackupState.AVAILABLE:
+            return None
+        repository = await self._resources.repositories.open(
+            backup.project, backup.target, is_encrypted=backup.is_encrypted, create=True
+        )
+        published = await repository.manifest(backup.id)
+        if published is None:
+            volume = await self._catalog.volume(job.project, backup.volume_id)
+            published = await _Attempt(self._resources, job, run, backup, volume, repository).run()
+        await self._catalog.publish_backup(backup.id, job_id=job.id, fence=job.fence, result=_result(published))
+        return None
+
+
+class _Attempt:
+    """One attempt to take one backup."""
+
+    def __init__(
+        self,
+        resources: Resources,
+        job: Job,
+        run: JobRun,
+        backup: Backup,
+        volume: Volume,
+        repository: Repository,
+    ) -> None:
+        self._resources = resources
+        self._catalog = resources.catalog
+        self._job = job
+        self._run = run
+        self._backup = backup
+        self._volume = volume
+        self._observed = Observe(repository.target, name=backup.target)
+        self._repository = repository.through(self._observed)
+        self._started_s = resources.clock.monotonic()
+
+    async def run(self) -> Manifest:
+        """Read the source, store what is new and publish the manifest."""
+        workers = self._resources.workers
+        index = await self._index()
+        point = await workers.run(self._source().open)
+        try:
+            await workers.run(point.check)
+            manifest = await self._store(point, await self._reading(point), index)
+            await workers.run(point.check)
+            await self._publish(manifest)
+            await workers.run(point.commit)
+        except BaseException:
+            await workers.run(point.rollback)
+            raise
+        finally:
+            await workers.run(point.close)
+        return manifest
+
+    def _source(self) -> Source:
+        source = FileSource(
+            self._volume.path, allow_live=self._volume.allow_live, direct_io=self._volume.direct_io
+        )
+        given = self._job.request.get("changed_extents")
+        if given is None:
+            return source
+        return GivenExtents(source, tuple(Extent(offset, length) for offset, length in given))
+
+    async def _index(self) -> ChunkIndex | None:
+        """Open the chunk index and put into it what earlier attempts of this job had stored."""
+        if not self._backup.is_deduplicated:
+            return None
+        index = await self._resources.repositories.index(self._repository)
+        for pack_id in await self._catalog.packs(self._job.id):
+            name = bytes.fromhex(pack_id)
+            try:
+                if await self._repository.has_pack(name):
+                    await self._resources.workers.run(index.add, name, await self._repository.footer(name))
+            except CorruptObject as error:
+                _log.warning("job %s: a pack of an earlier attempt cannot be used: %s", self._job.id, error)
+        return index
+
+    async def _reading(self, point: PointInTime) -> Reading:
+        if self._backup.mode is BackupMode.FULL or self._backup.parent_id is None:
+            return changes.everything(point)
+        parent = await self._repository.manifest(self._backup.parent_id)
+        if parent is None:
+            raise CorruptObject(f"the manifest of parent backup {self._backup.parent_id} is lost")
+        reading = await self._resources.workers.run(changes.since, parent, point)
+        if reading.full_read_reason is not None:
+            _log.warning("backup %s reads the whole volume: %s", self._backup.id, reading.full_read_reason)
+        return reading
+
+    async def _store(self, point: PointInTime, reading: Reading, index: ChunkIndex | None) -> Manifest:
+        progress = ProgressMeter(self._resources.clock)
+        self._run.progress = progress
+        pipeline = BackupPipeline(
+            source=point,
+            changed=reading.extents,
+            parent=reading.base,
+            repository=self._repository,
+            options=BackupOptions(self._backup.chunk_size_bytes, self._backup.compression_level),
+            workers=self._resources.workers,
+            budget=self._resources.budget(),
+            progress=progress,
+            stored=StoredChunks(self._repository, self._resources.workers, index, self._record),
+        )
+        tree = await pipeline.run()
+        statistics = pipeline.statistics(
+            duration_s=self._resources.clock.monotonic() - self._started_s,
+            requests=self._observed.counters.requests,
+        )
+        return self._manifest(point, reading, tree.root, statistics)
+
+    def _manifest(
+        self, point: PointInTime, reading: Reading, root: Pointer | None, statistics: Statistics
+    ) -> Manifest:
+        backup = self._backup
+        return Manifest(
+            backup_id=backup.id,
+            backup_name=backup.name,
+            volume_id=self._volume.id,
+            volume_name=self._volume.name,
+            mode=backup.mode,
+            parent_id=backup.parent_id,
+            full_read_reason=reading.full_read_reason,
+            created_at=backup.created_at.isoformat(),
+            finished_at=self._resources.clock.now().isoformat(),
+            size_bytes=point.size_bytes,
+            chunk_size_bytes=backup.chunk_size_bytes,
+            root=root,
+            source_identity=point.identity,
+            source_token=point.token,
+            statistics=asdict(statistics),
+        )
+
+    async def _record(self, pack_id: bytes) -> None:
+        await self._catalog.record_pack(self._job.id, pack_id.hex())
+
+    async def _publish(self, manifest: Manifest) -> None:
+        """Write the manifest, if this worker still holds the job; a cancellation no longer stops it."""
+        await self._run.begin_publish()
+        await self._repository.publish(manifest)
+
+
+def _result(published: Manifest) -> BackupResult:
+    return BackupResult(
+        size_bytes=published.size_bytes,
+        parent_id=published.parent_id,
+        full_read_reason=published.full_read_reason,
+        statistics=Statistics(**published.statistics),
+    )

@@ -1,0 +1,43 @@
+"""The restore job: a backup to a new file or onto a device. Started again after a crash, it begins anew."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from backupd.jobs.resources import Resources
+from backupd.jobs.stored import open_backup
+from backupd.jobs.worker import JobRun
+from backupd.model import Job
+from backupd.pipeline.progress import ProgressMeter
+from backupd.pipeline.restore import RestorePipeline
+from chunker.destinations.open import open_destination
+
+
+class RestoreBody:
+    """Runs restore jobs."""
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+
+    async def __call__(self, job: Job, run: JobRun) -> dict[str, Any] | None:
+        """Write the backup to the path that the request names."""
+        workers = self._resources.workers
+        _, repository, manifest = await open_backup(self._resources, job)
+        run.progress = ProgressMeter(self._resources.clock)
+        destination = await workers.run(
+            open_destination,
+            job.request["path"],
+            manifest.size_bytes,
+            restore_id=job.id,
+            overwrite=job.request["overwrite"],
+        )
+        pipeline = RestorePipeline(
+            manifest=manifest,
+            repository=repository,
+            destination=destination,
+            workers=workers,
+            budget=self._resources.budget(),
+            progress=run.progress,
+        )
+        await pipeline.run()
+        return {"path": job.request["path"], "size_bytes": manifest.size_bytes}

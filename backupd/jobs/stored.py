@@ -1,0 +1,22 @@
+"""What jobs on a stored backup have in common: finding it."""
+
+from __future__ import annotations
+
+from backupd.errors import CorruptObject
+from backupd.jobs.resources import Resources
+from backupd.model import Backup, Job
+from backupd.repository import layout
+from backupd.repository.manifest import Manifest
+from backupd.repository.repository import Repository
+
+
+async def open_backup(resources: Resources, job: Job) -> tuple[Backup, Repository, Manifest]:
+    """Return the job's backup, its repository and its manifest; CorruptObject when the manifest is lost."""
+    backup = await resources.catalog.backup(job.project, job.backup_id)
+    repository = await resources.repositories.open(
+        backup.project, backup.target, is_encrypted=backup.is_encrypted
+    )
+    manifest = await repository.manifest(backup.id)
+    if manifest is None:
+        raise CorruptObject(f"{layout.manifest(backup.id)} is lost: the target has no such object")
+    return backup, repository, manifest

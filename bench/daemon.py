@@ -1,0 +1,107 @@
+"""A daemon of its own for the measurements, asked through its API."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+_CONFIG = """
+[daemon]
+state_dir = "{root}/state"
+listen = "127.0.0.1:{port}"
+workers = {threads}
+[paths]
+sources = ["{root}"]
+restores = ["{root}"]
+[targets.local]
+url = "file://{root}/target"
+"""
+_POLL_S = 0.1  # Seldom, because answering costs the daemon CPU; times come from the job itself.
+_START_TIMEOUT_S = 30.0
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+class Daemon:
+    """Runs ``backupd serve`` below ``root`` while the context lasts."""
+
+    def __init__(self, root: Path, *, threads: int, port: int) -> None:
+        self._root = root
+        self._url = f"http://127.0.0.1:{port}"
+        (root / "target").mkdir()
+        self._config = root / "backupd.toml"
+        self._config.write_text(_CONFIG.format(root=root, port=port, threads=threads))
+
+    def __enter__(self) -> Daemon:
+        log = (self._root / "daemon.log").open("wb")
+        command = [sys.executable, "-m", "backupd", "serve", "--config", str(self._config)]
+        self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        deadline_s = time.monotonic() + _START_TIMEOUT_S
+        while True:
+            try:
+                self.get("/healthz")
+            except OSError:
+                if time.monotonic() > deadline_s or self._process.poll() is not None:
+                    raise RuntimeError((self._root / "daemon.log").read_text()) from None
+                time.sleep(_POLL_S)
+            else:
+                return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait()
+
+    def get(self, path: str) -> Any:
+        """Return what the API answers."""
+        with urllib.request.urlopen(self._url + path) as answer:
+            return json.load(answer)
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        """Ask the API to do something."""
+        request = urllib.request.Request(
+            self._url + path, json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request) as answer:
+            return json.load(answer)
+
+    def run(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Run a job to its end; return it, with the wall and CPU seconds and the peak memory that it took."""
+        self._forget_peak_memory()
+        started_cpu_s = self._cpu_s()
+        job = self.post(path, body)["job"]
+        while job["state"] in ("queued", "running"):
+            time.sleep(_POLL_S)
+            job = self.get(f"/v1/jobs/{job['id']}")
+        if job["state"] != "succeeded":
+            raise RuntimeError(f"job {job['state']}: {job}")
+        cost = {
+            "wall_s": _seconds(job["created_at"], job["finished_at"]),
+            "cpu_s": self._cpu_s() - started_cpu_s,
+            "memory_peak_bytes": self._peak_memory_bytes(),
+        }
+        return job | cost
+
+    def _cpu_s(self) -> float:
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+
+    def _forget_peak_memory(self) -> None:
+        Path(f"/proc/{self._process.pid}/clear_refs").write_text("5")
+
+    def _peak_memory_bytes(self) -> int:
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
+
+def _seconds(start: str, end: str) -> float:
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()

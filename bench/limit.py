@@ -1,0 +1,209 @@
+"""The limit: the same bytes through the bare primitives in as many threads, and no service around them.
+
+Run as a process of its own, so that CPU seconds and peak memory are its own:
+``python -m bench.limit full|restore|verify ...`` prints one JSON object.
+
+``full`` reads, tells zeros, hashes (keyed BLAKE3), compresses (zstd), encrypts (AES-256-GCM) and writes packs,
+each with an fsync. ``restore`` reads them back, decrypts, decompresses, hashes and writes a sparse file with
+O_DIRECT. It keeps no index, no tree, no catalog, finds no duplicates and survives no crash.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import mmap
+import os
+import pickle
+import resource
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TypeVar
+
+import zstandard
+from blake3 import blake3
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+T = TypeVar("T")
+CHUNK = 256 * 1024
+SPAN = 2 * 1024 * 1024
+RESTORE_SPAN = 4 * 1024 * 1024
+PACK = 8 * 1024 * 1024
+TAG = 16
+LEVEL = 3
+KEY = bytes(range(32))
+ZEROS = bytes(CHUNK)
+WRITERS = 2
+Frame = tuple[int, int, int, int, bool, bytes, bytes]
+"""chunk number, pack number, offset, length, is compressed, nonce, digest"""
+
+
+class Packs:
+    """Packs of the limit: frames of whichever thread comes first, written in the background."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._lock = threading.Lock()
+        self._free: SimpleQueue[memoryview] = SimpleQueue()
+        for _ in range(WRITERS + 1):
+            self._free.put(memoryview(mmap.mmap(-1, PACK)))
+        self._buffer = self._free.get()
+        self._number = self._end = 0
+        self._writers = ThreadPoolExecutor(WRITERS)
+        self._writes: list[Future[None]] = []
+
+    def append(self, frame: memoryview) -> tuple[int, int]:
+        with self._lock:
+            if self._end + len(frame) > PACK:
+                self._flush()
+            offset = self._end
+            self._buffer[offset : offset + len(frame)] = frame
+            self._end += len(frame)
+            return self._number, offset
+
+    def close(self) -> None:
+        self._flush()
+        for write in self._writes:
+            write.result()
+        self._writers.shutdown()
+
+    def _flush(self) -> None:
+        self._writes.append(self._writers.submit(self._write, self._number, self._buffer, self._end))
+        self._buffer = self._free.get()
+        self._number, self._end = self._number + 1, 0
+
+    def _write(self, number: int, buffer: memoryview, end: int) -> None:
+        descriptor = os.open(self._directory / f"{number}.pack", os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        os.write(descriptor, buffer[:end])
+        os.fsync(descriptor)
+        os.close(descriptor)
+        self._free.put(buffer)
+
+
+def full(source: Path, directory: Path, extents: list[tuple[int, int]], threads: int) -> None:
+    """Write the frames of ``extents`` and remember where they are."""
+    packs = Packs(directory)
+    descriptor = os.open(source, os.O_RDONLY)
+    frames: list[Frame] = []
+
+    def work(spans: Iterator[tuple[int, int]], lock: threading.Lock) -> None:
+        plain = memoryview(mmap.mmap(-1, SPAN))
+        packed, sealed = memoryview(bytearray(CHUNK)), memoryview(bytearray(CHUNK + TAG))
+        compressor, cipher = zstandard.ZstdCompressor(level=LEVEL), AESGCM(KEY)
+        while span := _next(spans, lock):
+            os.preadv(descriptor, [plain[: span[1]]], span[0])
+            for start in range(0, span[1], CHUNK):
+                chunk = plain[start : min(start + CHUNK, span[1])]
+                if chunk[:64] == ZEROS[:64] and bytes(chunk) == ZEROS[: len(chunk)]:
+                    continue
+                digest = blake3(chunk, key=KEY).digest()
+                size = compressor.stream_reader(chunk, size=len(chunk)).readinto(packed[: len(chunk) - 1])
+                is_compressed = size < len(chunk) - 1
+                payload = packed[:size] if is_compressed else chunk
+                nonce = os.urandom(12)
+                frame = sealed[: len(payload) + TAG]
+                cipher.encrypt_into(nonce, payload, None, frame)
+                pack, offset = packs.append(frame)
+                frames.append(((span[0] + start) // CHUNK, pack, offset, len(frame), is_compressed, nonce, digest))
+
+    _in_threads(threads, _spans(extents), work)
+    packs.close()
+    (directory / "index").write_bytes(pickle.dumps((source.stat().st_size, sorted(frames))))
+
+
+def read_back(directory: Path, destination: Path | None, threads: int) -> None:
+    """Read all frames, and write what they hold to ``destination`` unless it is None."""
+    size, frames = pickle.loads((directory / "index").read_bytes())  # noqa: S301 - our own file
+    spans: dict[int, list[Frame]] = {}
+    for frame in frames:
+        spans.setdefault(frame[0] * CHUNK // RESTORE_SPAN, []).append(frame)
+    packs = {n: os.open(directory / f"{n}.pack", os.O_RDONLY) for n in {frame[1] for frame in frames}}
+    out = None
+    if destination is not None:
+        out = os.open(destination, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_DIRECT, 0o600)
+        os.ftruncate(out, size)
+
+    def work(items: Iterator[list[Frame]], lock: threading.Lock) -> None:
+        plain = memoryview(mmap.mmap(-1, RESTORE_SPAN))
+        stored, packed = memoryview(bytearray(CHUNK + TAG)), memoryview(bytearray(CHUNK))
+        decompressor, cipher = zstandard.ZstdDecompressor(), AESGCM(KEY)
+        while span := _next(items, lock):
+            runs: list[list[int]] = []
+            base = span[0][0] * CHUNK // RESTORE_SPAN * RESTORE_SPAN
+            for number, pack, offset, length, is_compressed, nonce, digest in span:
+                os.preadv(packs[pack], [stored[:length]], offset)
+                position = number * CHUNK
+                chunk = plain[position - base : min(position + CHUNK, size) - base]
+                if is_compressed:
+                    cipher.decrypt_into(nonce, stored[:length], None, packed[: length - TAG])
+                    decompressor.stream_reader(packed[: length - TAG]).readinto(chunk)
+                else:
+                    cipher.decrypt_into(nonce, stored[:length], None, chunk)
+                assert blake3(chunk, key=KEY).digest() == digest
+                if runs and runs[-1][1] == position:
+                    runs[-1][1] += len(chunk)
+                else:
+                    runs.append([position, position + len(chunk)])
+            if out is not None:
+                for start, end in runs:
+                    os.pwrite(out, plain[start - base : end - base], start)
+
+    _in_threads(threads, iter(spans.values()), work)
+    if out is not None:
+        os.fsync(out)
+
+
+def _spans(extents: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    for offset, length in extents:
+        for start in range(offset, offset + length, SPAN):
+            yield start, min(SPAN, offset + length - start)
+
+
+def _next(items: Iterator[T], lock: threading.Lock) -> T | None:
+    with lock:
+        return next(items, None)
+
+
+def _in_threads(
+    count: int, items: Iterator[T], work: Callable[[Iterator[T], threading.Lock], None]
+) -> None:
+    lock = threading.Lock()
+    with ThreadPoolExecutor(count) as threads:
+        for future in [threads.submit(work, items, lock) for _ in range(count)]:
+            future.result()
+
+
+def main() -> None:
+    """Do one job and print what it cost."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("job", choices=["full", "restore", "verify"])
+    parser.add_argument("--source", type=Path)
+    parser.add_argument("--extents", type=Path, help="JSON list of [offset, length]; default: the whole source")
+    parser.add_argument("--directory", type=Path, required=True)
+    parser.add_argument("--destination", type=Path)
+    parser.add_argument("--threads", type=int, required=True)
+    options = parser.parse_args()
+    started_s, started_cpu_s = time.perf_counter(), time.process_time()
+    if options.job == "full":
+        whole = [(0, options.source.stat().st_size)]
+        extents = json.loads(options.extents.read_text()) if options.extents else whole
+        full(options.source, options.directory, extents, options.threads)
+    else:
+        read_back(options.directory, options.destination, options.threads)
+    print(
+        json.dumps(
+            {
+                "wall_s": time.perf_counter() - started_s,
+                "cpu_s": time.process_time() - started_cpu_s,
+                "memory_peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""The application services over a real catalog and real files, without a job worker: tests play its part."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+
+from backupd.catalog.store import Catalog
+from tests.support.virtual_clock import VirtualClock
+
+from backupd.application import Application, build_application
+from backupd.application.backup_types import NewBackupType
+from backupd.application.backups import NewBackup
+from backupd.application.volumes import NewVolume
+from backupd.clock import Clock
+from backupd.config import Config, DaemonConfig, PathsConfig, TargetConfig
+from backupd.model import Backup, BackupResult, Failure, Job, JobState, Progress, Statistics
+from targets.memory import MemoryTarget
+
+PROJECT = "default"
+VOLUME_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """One application; ``wakes`` has an entry for each nudge of the job worker."""
+
+    application: Application
+    catalog: Catalog
+    clock: VirtualClock
+    executor: ThreadPoolExecutor
+    sources: Path
+    restores: Path
+    wakes: list[None] = field(default_factory=list)
+
+    def without_target(self, name: str) -> Application:
+        """Return the application as it is after the operator has taken a target out of the configuration."""
+        config = make_config(self.sources, self.restores)
+        targets = {key: value for key, value in config.targets.items() if key != name}
+        return _build(
+            replace(config, targets=targets), self.catalog, self.clock, self.executor, wake=lambda: None
+        )
+
+    async def add_volume(self, name: str = "disk", *, backup_type: str = "standard") -> None:
+        """Register a volume of a few bytes, and its type when it is not there yet."""
+        if backup_type not in [one.name for one in await self.application.backup_types.all()]:
+            await self.application.backup_types.add(NewBackupType(name=backup_type, target="local"))
+        path = self.sources / f"{name}.img"
+        path.write_bytes(bytes(VOLUME_BYTES))
+        await self.application.volumes.add(
+            PROJECT, NewVolume(name=name, path=str(path), backup_type=backup_type)
+        )
+
+    async def add_backup(self, volume: str = "disk") -> Backup:
+        """Make a backup that is available."""
+        backup, _ = await self.application.backups.create(PROJECT, NewBackup(volume=volume))
+        await self.finish_job()
+        return await self.catalog.backup(PROJECT, backup.id)
+
+    async def claim_job(self) -> Job:
+        """Take the oldest job, as a worker does."""
+        job = await self.catalog.claim_job("worker", 60.0)
+        assert job is not None
+        return job
+
+    async def finish_job(self) -> None:
+        """Do the oldest job, which is a backup."""
+        job = await self.claim_job()
+        result = BackupResult(VOLUME_BYTES, None, None, Statistics(read_bytes=VOLUME_BYTES))
+        await self.catalog.publish_backup(job.backup_id, job_id=job.id, fence=job.fence, result=result)
+        await self.end_job(job, JobState.SUCCEEDED)
+
+    async def end_job(self, job: Job, state: JobState, failure: Failure | None = None) -> None:
+        """End a job that was claimed."""
+        progress = Progress(VOLUME_BYTES, VOLUME_BYTES)
+        await self.catalog.finish_job(job.id, job.fence, state, failure, progress)
+
+
+@asynccontextmanager
+async def open_world(directory: Path) -> AsyncIterator[World]:
+    """Open a world in ``directory``; everything ends with it."""
+    sources, restores = directory / "sources", directory / "restores"
+    sources.mkdir()
+    restores.mkdir()
+    clock = VirtualClock()
+    wakes: list[None] = []
+    catalog = await Catalog.open(f"sqlite:///{directory}/catalog.sqlite", clock)
+    executor = ThreadPoolExecutor(2, thread_name_prefix="world")
+    try:
+        config = make_config(sources, restores)
+        application = _build(config, catalog, clock, executor, wake=lambda: wakes.append(None))
+        yield World(
+            application=application,
+            catalog=catalog,
+            clock=clock,
+            executor=executor,
+            sources=sources,
+            restores=restores,
+            wakes=wakes,
+        )
+    finally:
+        executor.shutdown()
+        await catalog.aclose()
+
+
+def _build(
+    config: Config, catalog: Catalog, clock: Clock, executor: Executor, *, wake: Callable[[], None]
+) -> Application:
+    return build_application(
+        catalog=catalog,
+        clock=clock,
+        config=config,
+        capabilities={name: MemoryTarget().capabilities for name in config.targets},
+        executor=executor,
+        wake=wake,
+    )
+
+
+def make_config(sources: Path, restores: Path) -> Config:
+    """Return a configuration with two targets."""
+    targets = {
+        "local": TargetConfig(name="local", url="file:///srv/backups"),
+        "other": TargetConfig(name="other", url="s3://key@host/bucket?region=x"),
+    }
+    paths = PathsConfig(sources=(sources,), restores=(restores,))
+    return Config(daemon=DaemonConfig(), paths=paths, targets=MappingProxyType(targets))
