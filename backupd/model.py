@@ -51,13 +51,14 @@ class JobState(StrEnum):
 
 
 class AttemptState(StrEnum):
-    """One worker's try at a job; ``lost`` when its lease ran out before it finished."""
+    """``lost``: the lease ran out before it finished; ``interrupted``: the daemon was stopped meanwhile."""
 
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
     LOST = "lost"
+    INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from backupd.jobs.delete import DeleteBody
 from backupd.jobs.resources import Resources
 from backupd.jobs.restore import RestoreBody
 from backupd.jobs.verify import VerifyBody
-from backupd.jobs.worker import Worker
+from backupd.jobs.worker import JobBody, Worker
 from backupd.loop_lag import LoopLag
 from backupd.model import JobKind
 from backupd.pipeline.workers import Workers
@@ -64,7 +64,7 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
         keyring = state.open_keyring()
         catalog = await Catalog.open(f"sqlite:///{state.catalog}", clock)
         stack.push_async_callback(catalog.aclose)
-        targets = {name: await _open_target(target, stack) for name, target in config.targets.items()}
+        targets = {name: await _open_target(target, clock, stack) for name, target in config.targets.items()}
         repositories = Repositories(targets, keyring, clock, state.indexes)
         stack.callback(repositories.close)
         workers = Workers(config.daemon.workers or os.cpu_count() or 1)
@@ -77,7 +77,7 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
             config=config,
             capabilities={name: target.capabilities for name, target in targets.items()},
             executor=executor,
-            worker=worker,
+            wake=worker.wake,
         )
         lag = LoopLag(clock)
         app = build_app(
@@ -110,7 +110,7 @@ def _worker(
         workers=workers,
         job_memory_bytes=daemon.memory_limit_bytes // daemon.running_jobs_max,
     )
-    bodies = {
+    bodies: dict[JobKind, JobBody] = {
         JobKind.BACKUP: BackupBody(resources),
         JobKind.RESTORE: RestoreBody(resources),
         JobKind.VERIFY: VerifyBody(resources),
@@ -128,14 +128,23 @@ def _worker(
     )
 
 
-async def _open_target(config: TargetConfig, stack: AsyncExitStack) -> Target:
+async def _open_target(config: TargetConfig, clock: Clock, stack: AsyncExitStack) -> Target:
     try:
         opened = await asyncio.to_thread(open_target, config.url)
     except TargetError as error:
         raise ConfigError(f"targets.{config.name}.url: {error}") from error
     stack.push_async_callback(opened.aclose)
-    limited = Limit(opened, operations_max=config.operations_max, bytes_per_s=config.bytes_per_s or None)
-    return Retry(limited, retries_max=config.retries_max, timeout_s=config.operation_timeout_s)
+    # Retry inside, so that its deadline is for the operation and not for the turn that it waits for.
+    retried = Retry(
+        opened, retries_max=config.retries_max, timeout_s=config.operation_timeout_s, sleep=clock.sleep
+    )
+    return Limit(
+        retried,
+        operations_max=config.operations_max,
+        bytes_per_s=config.bytes_per_s,
+        monotonic=clock.monotonic,
+        sleep=clock.sleep,
+    )
 
 
 @asynccontextmanager

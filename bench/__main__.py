@@ -118,7 +118,7 @@ def report(rounds: list[dict[str, tuple[Cost, Cost]]]) -> None:
 
 
 def _median(pairs: list[tuple[Cost, Cost]], which: int, field: str) -> float:
-    return statistics.median(pair[which][field] for pair in pairs)
+    return float(statistics.median(pair[which][field] for pair in pairs))
 
 
 def main() -> None:

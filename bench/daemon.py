@@ -89,7 +89,8 @@ class Daemon:
             "cpu_s": self._cpu_s() - started_cpu_s,
             "memory_peak_bytes": self._peak_memory_bytes(),
         }
-        return job | cost
+        measured: dict[str, Any] = job | cost
+        return measured
 
     def _cpu_s(self) -> float:
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rsplit(")", 1)[1].split()

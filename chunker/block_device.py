@@ -9,6 +9,7 @@ from pathlib import Path
 
 # linux/fs.h: _IOR(0x12, 114, size_t) on every architecture with the common ioctl numbers.
 _BLKGETSIZE64 = 0x80081272
+_BLKROGET = 0x125E  # _IO(0x12, 94)
 
 # Where a device says which one it is, best first: unlike its number, these survive a reboot or a new cable.
 _NAMES = ("wwid", "device/wwid", "serial", "device/serial", "dm/uuid", "loop/backing_file")
@@ -18,6 +19,12 @@ def size_bytes(descriptor: int) -> int:
     """Return the size of the open device. OSError."""
     (size,) = struct.unpack("Q", fcntl.ioctl(descriptor, _BLKGETSIZE64, bytes(8)))
     return int(size)
+
+
+def is_read_only(descriptor: int) -> bool:
+    """Tell whether the kernel refuses writes; it does so only at the first one, not at opening. OSError."""
+    (flag,) = struct.unpack("i", fcntl.ioctl(descriptor, _BLKROGET, bytes(4)))
+    return bool(flag)
 
 
 def identity(number: int) -> str:

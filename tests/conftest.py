@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import hypothesis
 import pytest
 
 pytest_plugins = ["tests.support.loop_device"]
+
+# No deadline for one example: a busy machine is no failure, and pytest limits the whole test.
+hypothesis.settings.register_profile("quiet clock", deadline=None)
+hypothesis.settings.load_profile("quiet clock")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

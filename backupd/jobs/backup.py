@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import logging
 from dataclasses import asdict
-from typing import Any
-
 from backupd.errors import CorruptObject
 from backupd.jobs.resources import Resources
-from backupd.jobs.worker import JobRun
+from backupd.jobs.run import JobRun
 from backupd.model import Backup, BackupMode, BackupResult, BackupState, Job, Statistics, Volume
 from backupd.pipeline import changes
 from backupd.pipeline.backup import BackupOptions, BackupPipeline
@@ -35,11 +33,11 @@ class BackupBody:
         self._resources = resources
         self._catalog = resources.catalog
 
-    async def __call__(self, job: Job, run: JobRun) -> dict[str, Any] | None:
+    async def __call__(self, job: Job, run: JobRun) -> None:
         """Back the volume up and publish, or finish what an earlier attempt had all but done."""
         backup = await self._catalog.backup(job.project, job.backup_id)
         if backup.state is BackupState.AVAILABLE:
-            return None
+            return
         repository = await self._resources.repositories.open(
             backup.project, backup.target, is_encrypted=backup.is_encrypted, create=True
         )
@@ -48,7 +46,6 @@ class BackupBody:
             volume = await self._catalog.volume(job.project, backup.volume_id)
             published = await _Attempt(self._resources, job, run, backup, volume, repository).run()
         await self._catalog.publish_backup(backup.id, job_id=job.id, fence=job.fence, result=_result(published))
-        return None
 
 
 class _Attempt:

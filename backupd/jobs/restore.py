@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from backupd.jobs.resources import Resources
 from backupd.jobs.stored import open_backup
-from backupd.jobs.worker import JobRun
+from backupd.jobs.run import JobRun
 from backupd.model import Job
 from backupd.pipeline.progress import ProgressMeter
 from backupd.pipeline.restore import RestorePipeline
@@ -19,7 +17,7 @@ class RestoreBody:
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
 
-    async def __call__(self, job: Job, run: JobRun) -> dict[str, Any] | None:
+    async def __call__(self, job: Job, run: JobRun) -> None:
         """Write the backup to the path that the request names."""
         workers = self._resources.workers
         _, repository, manifest = await open_backup(self._resources, job)
@@ -40,4 +38,3 @@ class RestoreBody:
             progress=run.progress,
         )
         await pipeline.run()
-        return {"path": job.request["path"], "size_bytes": manifest.size_bytes}

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from backupd.jobs.resources import Resources
 from backupd.jobs.stored import open_backup
-from backupd.jobs.worker import JobRun
+from backupd.jobs.run import JobRun
 from backupd.model import Job
 from backupd.pipeline.progress import ProgressMeter
 from backupd.pipeline.verify import VerifyPipeline
@@ -18,7 +16,7 @@ class VerifyBody:
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
 
-    async def __call__(self, job: Job, run: JobRun) -> dict[str, Any] | None:
+    async def __call__(self, job: Job, run: JobRun) -> None:
         """Fail with the key of the first object that is damaged or lost."""
         _, repository, manifest = await open_backup(self._resources, job)
         run.progress = ProgressMeter(self._resources.clock)
@@ -30,4 +28,3 @@ class VerifyBody:
             progress=run.progress,
         )
         await pipeline.run()
-        return {"size_bytes": manifest.size_bytes}

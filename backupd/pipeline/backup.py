@@ -191,7 +191,7 @@ class BackupPipeline:
             self._new_bytes += chunk.plain_size
         self._outcomes[outcome] += 1
         if outcome is not Outcome.UNCHANGED:
-            await self._tree.set(chunk.index, pointer)
+            await self._tree.set(chunk.number, pointer)
 
     async def _flights(self) -> AsyncGenerator[_Flight, None]:
         """Yield spans in order, a bounded number of them being encoded ahead."""

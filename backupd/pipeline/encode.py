@@ -31,7 +31,7 @@ class Outcome(Enum):
 class Encoded(NamedTuple):
     """One chunk of a span. ``pointer`` is set when it was reused; start and end frame it when it is new."""
 
-    index: int
+    number: int
     outcome: Outcome
     id: bytes
     plain_size: int
@@ -116,7 +116,7 @@ class SpanEncoder:
             elif chunk.id in known:
                 framed.append(chunk._replace(outcome=Outcome.REUSED, pointer=known[chunk.id]))
             else:
-                content = self._chunk(span, plain, chunk.index)
+                content = self._chunk(span, plain, chunk.number)
                 end = position + writer.encode(Kind.CHUNK, chunk.id, content, out[position:])
                 framed.append(chunk._replace(pointer=None, start=position, end=end))
                 position = end

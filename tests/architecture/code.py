@@ -28,7 +28,7 @@ def module_of(path: Path) -> str:
 
 
 def imports_of(tree: ast.AST, package: str) -> Iterator[tuple[str, str | None]]:
-    """Yield (module, name or None) for every import, hidden ones too: in functions and by ``import_module``."""
+    """Yield (module, name or None) for every import, also in functions and by ``import_module``."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, None) for alias in node.names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,10 +21,17 @@ HEALTH = {"status": "ok", "version": "1.2.3"}
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A world and a client of its API."""
+    """A world, a client of its API, and the paths that were asked for."""
 
     world: World
     client: TestClient[web.Request, web.Application]
+    asked: list[str]
+    asking: asyncio.Condition
+
+    async def asked_for(self, beginning: str) -> None:
+        """Return when the API has been asked for a path with that beginning."""
+        async with self.asking:
+            await self.asking.wait_for(lambda: any(path.startswith(beginning) for path in self.asked))
 
     @property
     def url(self) -> str:
@@ -58,5 +66,14 @@ async def serve(directory: Path, tokens: Tokens | None = None) -> AsyncIterator[
             executor=world.executor,
             tokens=tokens,
         )
+        asked: list[str] = []
+        asking = asyncio.Condition()
+
+        async def note(request: web.Request, _: web.StreamResponse) -> None:
+            async with asking:
+                asked.append(request.path)
+                asking.notify_all()
+
+        app.on_response_prepare.append(note)
         async with TestClient(TestServer(app)) as client:
-            yield Served(world, client)
+            yield Served(world, client, asked, asking)

@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from backupd.catalog.store import Catalog
-from tests.support.virtual_clock import VirtualClock
-
 from backupd.application import Application, build_application
 from backupd.application.backup_types import NewBackupType
 from backupd.application.backups import NewBackup
 from backupd.application.volumes import NewVolume
+from backupd.catalog.store import Catalog
 from backupd.clock import Clock
 from backupd.config import Config, DaemonConfig, PathsConfig, TargetConfig
 from backupd.model import Backup, BackupResult, Failure, Job, JobState, Progress, Statistics
 from targets.memory import MemoryTarget
+from tests.support.virtual_clock import VirtualClock
 
 PROJECT = "default"
 VOLUME_BYTES = 4096
 
 
+@dataclass(slots=True)
+class Worker:
+    """How often the worker was woken, and how far its jobs are."""
+
+    wakes: int = 0
+    progress: dict[str, Progress] = field(default_factory=dict)
+
+    def wake(self) -> None:
+        self.wakes += 1
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """One application; ``wakes`` has an entry for each nudge of the job worker."""
+    """One application; the test is the worker that it wakes and asks for progress."""
 
     application: Application
     catalog: Catalog
@@ -35,15 +45,13 @@ class World:
     executor: ThreadPoolExecutor
     sources: Path
     restores: Path
-    wakes: list[None] = field(default_factory=list)
+    worker: Worker
 
     def without_target(self, name: str) -> Application:
         """Return the application as it is after the operator has taken a target out of the configuration."""
         config = make_config(self.sources, self.restores)
         targets = {key: value for key, value in config.targets.items() if key != name}
-        return _build(
-            replace(config, targets=targets), self.catalog, self.clock, self.executor, wake=lambda: None
-        )
+        return _build(replace(config, targets=targets), self.catalog, self.clock, self.executor, self.worker)
 
     async def add_volume(self, name: str = "disk", *, backup_type: str = "standard") -> None:
         """Register a volume of a few bytes, and its type when it is not there yet."""
@@ -57,6 +65,7 @@ class World:
 
     async def add_backup(self, volume: str = "disk") -> Backup:
         """Make a backup that is available."""
+        self.clock.advance(60)
         backup, _ = await self.application.backups.create(PROJECT, NewBackup(volume=volume))
         await self.finish_job()
         return await self.catalog.backup(PROJECT, backup.id)
@@ -87,12 +96,12 @@ async def open_world(directory: Path) -> AsyncIterator[World]:
     sources.mkdir()
     restores.mkdir()
     clock = VirtualClock()
-    wakes: list[None] = []
+    worker = Worker()
     catalog = await Catalog.open(f"sqlite:///{directory}/catalog.sqlite", clock)
     executor = ThreadPoolExecutor(2, thread_name_prefix="world")
     try:
         config = make_config(sources, restores)
-        application = _build(config, catalog, clock, executor, wake=lambda: wakes.append(None))
+        application = _build(config, catalog, clock, executor, worker)
         yield World(
             application=application,
             catalog=catalog,
@@ -100,23 +109,22 @@ async def open_world(directory: Path) -> AsyncIterator[World]:
             executor=executor,
             sources=sources,
             restores=restores,
-            wakes=wakes,
+            worker=worker,
         )
     finally:
         executor.shutdown()
         await catalog.aclose()
 
 
-def _build(
-    config: Config, catalog: Catalog, clock: Clock, executor: Executor, *, wake: Callable[[], None]
-) -> Application:
+def _build(config: Config, catalog: Catalog, clock: Clock, executor: Executor, worker: Worker) -> Application:
     return build_application(
         catalog=catalog,
         clock=clock,
         config=config,
         capabilities={name: MemoryTarget().capabilities for name in config.targets},
         executor=executor,
-        wake=wake,
+        wake=worker.wake,
+        live_progress=worker.progress.get,
     )
 
 

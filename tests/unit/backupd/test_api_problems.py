@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -40,6 +41,11 @@ async def problem(served: Served, method: str, path: str, **options: Any) -> dic
         return document
 
 
+def large(body: Any) -> dict[str, Any]:
+    """Return what sends a body piece by piece."""
+    return {"data": io.BytesIO(json.dumps(body).encode()), "headers": {"Content-Type": "application/json"}}
+
+
 async def test_an_unknown_path_is_a_problem(served: Served) -> None:
     found = await problem(served, "GET", "/v1/nothing%0Ahere")
     assert (found["status"], found["code"], found["title"]) == (404, "not_found", "Not Found")
@@ -74,7 +80,7 @@ async def test_a_bad_body_is_named_with_its_place(served: Served) -> None:
 
 
 async def test_a_body_that_is_too_large_is_refused(served: Served) -> None:
-    found = await problem(served, "POST", "/v1/volumes", json={"name": "a" * 1024**2})
+    found = await problem(served, "POST", "/v1/volumes", **large({"name": "a" * 1024**2}))
     assert (found["status"], found["code"]) == (413, "request.too_large")
     assert found["detail"] == "the body is larger than 1048576 bytes"
 
@@ -91,7 +97,8 @@ async def test_a_body_of_unknown_length_is_refused_once_it_is_too_large(served: 
 
 async def test_a_large_list_of_extents_is_read(served: Served) -> None:
     extents = [{"offset_bytes": 8192 * index, "length_bytes": 4096} for index in range(30_000)]
-    found = await problem(served, "POST", "/v1/backups", json={"volume": "none", "changed_extents": extents})
+    body = {"volume": "none", "changed_extents": extents}
+    found = await problem(served, "POST", "/v1/backups", **large(body))
     assert (found["status"], found["code"]) == (404, "not_found")
 
 

@@ -37,7 +37,7 @@ async def test_the_first_backup_is_full_and_has_a_queued_job(world: World) -> No
 
 async def test_the_worker_is_woken(world: World) -> None:
     await create(world)
-    assert len(world.wakes) == 1
+    assert world.worker.wakes == 1
 
 
 async def test_the_next_backup_starts_from_the_latest(world: World) -> None:
@@ -88,7 +88,7 @@ async def test_two_backups_of_a_volume_do_not_run_together(world: World) -> None
     await create(world)
     with pytest.raises(Conflict):
         await create(world)
-    assert len(world.wakes) == 1
+    assert world.worker.wakes == 1
 
 
 async def test_an_unknown_volume_is_not_found(world: World) -> None:
@@ -201,7 +201,7 @@ async def test_a_deletion_is_a_job(world: World) -> None:
     job = await world.application.backups.delete(PROJECT, backup.id)
     assert (job.kind, job.request) == (JobKind.DELETE, {})
     assert (await world.application.backups.one(PROJECT, backup.id)).state is BackupState.DELETING
-    assert len(world.wakes) == 2
+    assert world.worker.wakes == 2
 
 
 async def test_a_backup_that_is_being_made_is_not_deleted(world: World) -> None:

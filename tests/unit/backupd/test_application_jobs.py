@@ -9,7 +9,7 @@ from backupd.application.backups import NewBackup
 from backupd.application.restores import NewRestore
 from backupd.application.verifications import NewVerification
 from backupd.errors import Conflict, InvalidRequest, NotFound
-from backupd.model import Backup, JobKind, JobState
+from backupd.model import Backup, JobKind, JobState, Progress
 from tests.support.world import PROJECT, VOLUME_BYTES, World, open_world
 
 
@@ -30,7 +30,7 @@ async def test_a_restore_is_a_job_with_its_destination(world: World, backup: Bac
     job = await world.application.restores.create(PROJECT, NewRestore(backup=backup.id, path=path))
     assert (job.kind, job.request) == (JobKind.RESTORE, {"path": path, "overwrite": False})
     assert await world.catalog.job(PROJECT, job.id) == job
-    assert len(world.wakes) == 2
+    assert world.worker.wakes == 2
 
 
 async def test_a_restore_goes_to_an_allowed_directory_only(world: World, backup: Backup) -> None:
@@ -55,7 +55,7 @@ async def test_a_path_is_free_again_after_a_restore_has_ended(world: World, back
 async def test_a_verification_is_a_job(world: World, backup: Backup) -> None:
     job = await world.application.verifications.create(PROJECT, NewVerification(backup=backup.id))
     assert (job.kind, job.request, job.backup_id) == (JobKind.VERIFY, {}, backup.id)
-    assert len(world.wakes) == 2
+    assert world.worker.wakes == 2
 
 
 async def test_only_an_available_backup_is_restored_or_verified(world: World) -> None:
@@ -117,7 +117,15 @@ async def test_a_running_job_is_told_to_stop_and_the_worker_is_woken(world: Worl
     await world.application.backups.create(PROJECT, NewBackup(volume="disk"))
     job = await world.claim_job()
     assert (await world.application.jobs.cancel(PROJECT, job.id)).state is JobState.CANCELLING
-    assert len(world.wakes) == 2
+    assert world.worker.wakes == 2
+
+
+async def test_a_running_job_shows_how_far_it_is_now(world: World) -> None:
+    await world.application.backups.create(PROJECT, NewBackup(volume="disk"))
+    job = await world.claim_job()
+    now = world.worker.progress[job.id] = Progress(512, VOLUME_BYTES, 1024.0, 3.5)
+    assert (await world.application.jobs.one(PROJECT, job.id)).job.progress == now
+    assert [one.progress for one in await world.application.jobs.all(PROJECT)] == [now]
 
 
 async def test_a_finished_job_is_not_cancelled(world: World, backup: Backup) -> None:

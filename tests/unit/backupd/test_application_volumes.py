@@ -106,7 +106,7 @@ async def test_a_volume_needs_a_type_that_is_there(world: World) -> None:
         ({"path": "/etc/passwd"}, 'path = "/etc/passwd": expected a path below'),
     ],
 )
-async def test_a_bad_field_of_a_volume_is_named(world: World, fields: dict[str, str], message: str) -> None:
+async def test_a_bad_field_of_a_volume_is_named(world: World, fields: dict[str, Any], message: str) -> None:
     await world.application.backup_types.add(new_type())
     new = NewVolume(name="disk", path=str(world.sources / "disk.img"), backup_type="standard")
     with pytest.raises(InvalidRequest) as caught:

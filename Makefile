@@ -1,0 +1,61 @@
+# `make help` lists what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# losetup, mke2fs and e2fsck are there, but seldom on the path of an ordinary user.
+export PATH := $(PATH):/usr/sbin:/sbin
+
+PACKAGES := chunker targets backupd
+CODE := $(PACKAGES) tests bench
+# In CI a test that the machine cannot run fails; elsewhere it is reported as not run.
+PYTEST := $(BIN)/python -m pytest -ra $(if $(CI),--require-all)
+# These share nothing with each other, so two may run at a time.
+SUITES_PARALLEL := $(addprefix tests/,unit contract property formats architecture crash simulation)
+SUITES_SERIAL := $(addprefix tests/,integration acceptance)
+
+.PHONY: help setup demo test unit lint type suites bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+setup: $(READY) ## make .venv with everything that is needed
+
+$(READY): pyproject.toml constraints.txt scripts/prepare
+	scripts/prepare $(PYTHON)
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,dev]'
+	touch $@
+
+demo: $(READY) ## back up, change, back up, restore and compare a small volume
+	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/demo
+
+test: lint type suites ## everything that CI runs
+
+unit: $(READY) ## the quick tests only
+	$(PYTEST) -n 2 tests/unit
+
+suites: $(READY) ## every test, without lint and type
+	$(PYTEST) -n 2 $(SUITES_PARALLEL)
+	$(PYTEST) $(SUITES_SERIAL)
+
+lint: $(READY) ## ruff: rules and format
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+
+type: $(READY) ## mypy, strict
+	$(BIN)/mypy
+
+bench: $(READY) ## measure throughput, memory and requests
+	$(BIN)/python -m bench
+
+clean: ## remove what the other targets made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	find $(CODE) -name __pycache__ -prune -exec rm -rf {} +

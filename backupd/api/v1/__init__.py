@@ -1,0 +1,1 @@
+"""Version 1 of our own API, one module per resource."""

@@ -1,0 +1,19 @@
+"""/v1/restores."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from backupd.api import views
+from backupd.api.body import read_body
+from backupd.api.context import PROJECT, services
+from backupd.application.restores import NewRestore
+
+routes = web.RouteTableDef()
+
+
+@routes.post("/v1/restores")
+async def create(request: web.Request) -> web.Response:
+    """Start a restore."""
+    job = await services(request).restores.create(PROJECT, await read_body(request, NewRestore))
+    return web.json_response({"job": views.job(job)}, status=202, headers={"Location": f"/v1/jobs/{job.id}"})

@@ -1,0 +1,19 @@
+"""/v1/verifications."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from backupd.api import views
+from backupd.api.body import read_body
+from backupd.api.context import PROJECT, services
+from backupd.application.verifications import NewVerification
+
+routes = web.RouteTableDef()
+
+
+@routes.post("/v1/verifications")
+async def create(request: web.Request) -> web.Response:
+    """Start a verification."""
+    job = await services(request).verifications.create(PROJECT, await read_body(request, NewVerification))
+    return web.json_response({"job": views.job(job)}, status=202, headers={"Location": f"/v1/jobs/{job.id}"})

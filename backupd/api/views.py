@@ -1,0 +1,119 @@
+"""Model -> JSON document. Each view lists its fields, so that no internal one slips out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from backupd.application.jobs import JobDetail
+from backupd.application.targets import ConfiguredTarget
+from backupd.model import Attempt, Backup, BackupType, Failure, Job, JobKind, Statistics, Volume
+
+_VOLUME = ("id", "name", "path", "backup_type_id", "allow_live", "direct_io", "created_at")
+_BACKUP_TYPE = (
+    "id",
+    "name",
+    "target",
+    "chunk_size_bytes",
+    "compression_level",
+    "is_encrypted",
+    "is_deduplicated",
+    "created_at",
+)
+_BACKUP = (
+    "id",
+    "name",
+    "volume_id",
+    "state",
+    "mode",
+    "parent_id",
+    "size_bytes",
+    "target",
+    "chunk_size_bytes",
+    "compression_level",
+    "is_encrypted",
+    "is_deduplicated",
+    "created_at",
+    "finished_at",
+    "full_read_reason",
+)
+_JOB = ("id", "kind", "backup_id", "state", "created_at", "started_at", "finished_at")
+_ATTEMPT = ("owner", "state", "started_at", "finished_at")
+_DESTINATION = ("path", "overwrite")
+
+
+def volume(value: Volume) -> dict[str, Any]:
+    """Return the document of a volume."""
+    return _pick(value, _VOLUME)
+
+
+def backup_type(value: BackupType) -> dict[str, Any]:
+    """Return the document of a backup type."""
+    return _pick(value, _BACKUP_TYPE)
+
+
+def target(value: ConfiguredTarget) -> dict[str, Any]:
+    """Return the document of a target."""
+    return {"name": value.name, "url": value.url, "capabilities": asdict(value.capabilities)}
+
+
+def backup(value: Backup) -> dict[str, Any]:
+    """Return the document of a backup."""
+    return {
+        **_pick(value, _BACKUP),
+        "statistics": _optional(_statistics, value.statistics),
+        "failure": _optional(_failure, value.failure),
+    }
+
+
+def job(value: Job) -> dict[str, Any]:
+    """Return the document of a job; of its request only where a restore goes."""
+    document = {
+        **_pick(value, _JOB),
+        "progress": asdict(value.progress),
+        "failure": _optional(_failure, value.failure),
+    }
+    if value.kind is JobKind.RESTORE:
+        document["destination"] = {name: value.request.get(name) for name in _DESTINATION}
+    return document
+
+
+def job_detail(value: JobDetail) -> dict[str, Any]:
+    """Return the document of a job with its attempts and result."""
+    return {
+        **job(value.job),
+        "attempts": [_attempt(attempt) for attempt in value.attempts],
+        "result": _optional(asdict, value.result),
+    }
+
+
+def _attempt(value: Attempt) -> dict[str, Any]:
+    return {
+        "number": value.fence,
+        **_pick(value, _ATTEMPT),
+        "failure": _optional(_failure, value.failure),
+    }
+
+
+def _statistics(value: Statistics) -> dict[str, Any]:
+    return asdict(value)
+
+
+def _failure(value: Failure) -> dict[str, Any]:
+    return {"code": value.code, "message": value.message}
+
+
+def _optional(view: Callable[[Any], dict[str, Any]], value: object | None) -> dict[str, Any] | None:
+    return None if value is None else view(value)
+
+
+def _pick(value: object, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: _plain(getattr(value, name)) for name in names}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return value

@@ -1,0 +1,67 @@
+"""All services together, as the APIs get them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from backupd.application.available import AvailableBackups
+from backupd.application.backup_types import BackupTypes
+from backupd.application.backups import Backups
+from backupd.application.jobs import Jobs
+from backupd.application.paths import Paths
+from backupd.application.restores import Restores
+from backupd.application.targets import Targets
+from backupd.application.verifications import Verifications
+from backupd.application.volumes import Volumes
+from backupd.catalog.store import Catalog
+from backupd.clock import Clock
+from backupd.config import Config
+from backupd.model import Progress
+from targets.base import Capabilities
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Application:
+    """One service per resource."""
+
+    volumes: Volumes
+    backup_types: BackupTypes
+    targets: Targets
+    backups: Backups
+    restores: Restores
+    verifications: Verifications
+    jobs: Jobs
+
+
+def build_application(
+    *,
+    catalog: Catalog,
+    clock: Clock,
+    config: Config,
+    capabilities: Mapping[str, Capabilities],
+    executor: Executor,
+    wake: Callable[[], None],
+    live_progress: Callable[[str], Progress | None] = lambda _: None,
+) -> Application:
+    """Return the services.
+
+    ``capabilities`` has one entry per configured target; ``executor`` (its owner shuts it down) runs what may
+    block; ``wake`` nudges the job worker, must not block and may be called too often; ``live_progress`` knows how
+    far a job is that runs in this process.
+    """
+    targets = Targets(config=config.targets, capabilities=capabilities)
+    paths = Paths(config=config.paths, executor=executor)
+    available = AvailableBackups(catalog=catalog, clock=clock, targets=targets)
+    return Application(
+        volumes=Volumes(catalog=catalog, clock=clock, paths=paths),
+        backup_types=BackupTypes(catalog=catalog, clock=clock, targets=targets),
+        targets=targets,
+        backups=Backups(
+            catalog=catalog, clock=clock, paths=paths, targets=targets, executor=executor, wake=wake
+        ),
+        restores=Restores(catalog=catalog, available=available, paths=paths, wake=wake),
+        verifications=Verifications(catalog=catalog, available=available, wake=wake),
+        jobs=Jobs(catalog=catalog, wake=wake, live_progress=live_progress),
+    )

@@ -1,0 +1,38 @@
+"""Jobs that read a backup which must be available: restores and verifications."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from backupd.application.targets import Targets
+from backupd.catalog.store import Catalog
+from backupd.clock import Clock
+from backupd.errors import Conflict
+from backupd.model import BackupState, Job, JobKind, JobState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AvailableBackups:
+    """Makes jobs of backups that are there to be read."""
+
+    catalog: Catalog
+    clock: Clock
+    targets: Targets
+
+    async def job(self, project: str, backup_id: str, kind: JobKind, request: dict[str, Any]) -> Job:
+        """Return a job, not yet stored. Raises NotFound, or Conflict when the backup is not available."""
+        backup = await self.catalog.backup(project, backup_id)
+        if backup.state is not BackupState.AVAILABLE:
+            raise Conflict(f"backup {backup.id} is {backup.state}; expected a backup that is available")
+        self.targets.check_still_there(backup.target)
+        return Job(
+            id=str(uuid4()),
+            project=project,
+            kind=kind,
+            backup_id=backup.id,
+            state=JobState.QUEUED,
+            created_at=self.clock.now(),
+            request=request,
+        )

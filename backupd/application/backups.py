@@ -1,0 +1,127 @@
+"""Backups: made and deleted by jobs, shown from the catalog."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from backupd.application.changed_extents import parse_changed_extents
+from backupd.application.fields import check_name, invalid
+from backupd.application.parents import Parents
+from backupd.application.paths import Paths
+from backupd.application.targets import Targets
+from backupd.catalog.store import Catalog
+from backupd.clock import Clock
+from backupd.errors import Conflict, InvalidRequest
+from backupd.model import Backup, BackupMode, BackupState, BackupType, Job, JobKind, JobState, Volume
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewBackup:
+    """A request for a backup; without ``mode`` it is incremental when it can be."""
+
+    volume: str
+    mode: BackupMode | None = None
+    name: str | None = None
+    parent: str | None = None
+    changed_extents: list[Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backups:
+    """Requests backups and their deletion, and shows them."""
+
+    catalog: Catalog
+    clock: Clock
+    paths: Paths
+    targets: Targets
+    executor: Executor
+    wake: Callable[[], None]
+
+    async def create(self, project: str, new: NewBackup) -> tuple[Backup, Job]:
+        """Return the backup in ``creating`` and its job. Raises InvalidRequest, NotFound, Conflict."""
+        if new.name is not None:
+            check_name("name", new.name)
+        volume = await self.catalog.volume(project, new.volume)
+        backup_type = await self.catalog.backup_type(volume.backup_type_id)
+        self.targets.check_still_there(backup_type.target)
+        parents = Parents(catalog=self.catalog)
+        parent = await parents.choose(volume, backup_type, mode=new.mode, parent=new.parent)
+        changed_extents = await self._changed_extents(new, parent)
+        await self._check_source(volume)
+        backup = self._new_backup(new, volume=volume, backup_type=backup_type, parent=parent)
+        job = self._new_job(backup, JobKind.BACKUP, {"changed_extents": changed_extents})
+        await self.catalog.create_backup(backup, job)
+        self.wake()
+        return backup, job
+
+    async def all(self, project: str, *, volume: str | None = None) -> list[Backup]:
+        """Return the backups of the project, or of one volume. Raises NotFound for the volume."""
+        volume_id = None if volume is None else (await self.catalog.volume(project, volume)).id
+        return await self.catalog.backups(project, volume_id=volume_id)
+
+    async def one(self, project: str, backup_id: str) -> Backup:
+        """Return one backup. Raises NotFound."""
+        return await self.catalog.backup(project, backup_id)
+
+    async def delete(self, project: str, backup_id: str) -> Job:
+        """Return the job that deletes a backup. Raises NotFound, or Conflict while something needs it."""
+        backup = await self.one(project, backup_id)
+        self.targets.check_still_there(backup.target)
+        job = self._new_job(backup, JobKind.DELETE, {})
+        await self.catalog.begin_delete(backup.id, job)
+        self.wake()
+        return job
+
+    async def _changed_extents(self, new: NewBackup, parent: Backup | None) -> list[list[int]] | None:
+        if new.changed_extents is None:
+            return None
+        if parent is None:
+            raise invalid(
+                "changed_extents",
+                f"{len(new.changed_extents)} extents",
+                "none, because a full backup reads everything; only an incremental one takes them",
+            )
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.executor, parse_changed_extents, new.changed_extents)
+
+    async def _check_source(self, volume: Volume) -> None:
+        try:
+            await self.paths.check_source(volume.path)
+        except InvalidRequest as error:  # The request is fine; what it asks for cannot be done any more.
+            raise Conflict(f'volume "{volume.name}" cannot be read: {error}') from error
+
+    def _new_backup(
+        self, new: NewBackup, *, volume: Volume, backup_type: BackupType, parent: Backup | None
+    ) -> Backup:
+        now = self.clock.now()
+        return Backup(
+            id=str(uuid4()),
+            project=volume.project,
+            volume_id=volume.id,
+            name=new.name or f"{now:%Y%m%dT%H%M%SZ}",
+            mode=BackupMode.INCREMENTAL if parent else BackupMode.FULL,
+            target=backup_type.target,
+            chunk_size_bytes=backup_type.chunk_size_bytes,
+            compression_level=backup_type.compression_level,
+            is_encrypted=backup_type.is_encrypted,
+            is_deduplicated=backup_type.is_deduplicated,
+            state=BackupState.CREATING,
+            created_at=now,
+            parent_id=parent.id if parent else None,
+        )
+
+    def _new_job(self, backup: Backup, kind: JobKind, request: dict[str, Any]) -> Job:
+        return Job(
+            id=str(uuid4()),
+            project=backup.project,
+            kind=kind,
+            backup_id=backup.id,
+            state=JobState.QUEUED,
+            created_at=self.clock.now(),
+            request=request,
+        )

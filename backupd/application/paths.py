@@ -1,0 +1,108 @@
+"""Which files and devices the daemon may read and write: those below the configured directories."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+
+from backupd.application.fields import invalid
+from backupd.config import PathsConfig
+from backupd.errors import InvalidRequest
+
+_ANSWER_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paths:
+    """Checks paths in ``executor``, because a dead device or mount may not answer."""
+
+    config: PathsConfig
+    executor: Executor
+
+    async def check_source(self, path: str) -> None:
+        """Raise InvalidRequest unless ``path`` is a readable file or block device below ``paths.sources``."""
+        await self._answer(path, lambda: check_source(path, allowed=self.config.sources))
+
+    async def check_destination(self, path: str, *, overwrite: bool) -> None:
+        """Raise InvalidRequest unless a restore may write to ``path``."""
+        await self._answer(
+            path, lambda: check_destination(path, overwrite=overwrite, allowed=self.config.restores)
+        )
+
+    async def _answer(self, path: str, check: Callable[[], None]) -> None:
+        try:
+            async with asyncio.timeout(_ANSWER_TIMEOUT_S):
+                await asyncio.get_running_loop().run_in_executor(self.executor, check)
+        except TimeoutError:
+            raise invalid("path", path, f"a path that answers within {_ANSWER_TIMEOUT_S:g} s") from None
+
+
+def check_source(path: str, *, allowed: tuple[Path, ...]) -> None:
+    """Raise InvalidRequest unless ``path`` is a readable file or block device below one of ``allowed``."""
+    real = _resolve(path, allowed=allowed, key="paths.sources")
+    kind = _kind(path, real)
+    if kind is None:
+        raise invalid("path", path, "a file or block device that exists")
+    if not (stat.S_ISREG(kind) or stat.S_ISBLK(kind)):
+        raise invalid("path", path, "a regular file or a block device")
+    try:
+        os.close(os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW))
+    except OSError as error:
+        raise _unusable(path, "a file or block device that the daemon can read", error) from error
+
+
+def check_destination(path: str, *, overwrite: bool, allowed: tuple[Path, ...]) -> None:
+    """Raise InvalidRequest unless ``path`` is a new file, or a block device that may be overwritten."""
+    real = _resolve(path, allowed=allowed, key="paths.restores")
+    kind = _kind(path, real)
+    if kind is None:
+        if path.endswith("/"):
+            raise invalid("path", path, "a file name, not a directory")
+        if not real.parent.is_dir():
+            raise invalid("path", path, f"a new file in a directory that exists; there is no {real.parent}")
+    elif stat.S_ISREG(kind):
+        raise invalid(
+            "path", path, "a file that does not exist yet; a restore never overwrites a regular file"
+        )
+    elif not stat.S_ISBLK(kind):
+        raise invalid("path", path, "a file that does not exist yet or a block device")
+    elif not overwrite:
+        raise invalid(
+            "overwrite", overwrite, f"true, because a restore destroys what is on the block device {path}"
+        )
+
+
+def _resolve(path: str, *, allowed: tuple[Path, ...], key: str) -> Path:
+    if not path.startswith("/") or "\0" in path or ".." in Path(path).parts:
+        raise invalid("path", path, 'an absolute path without ".."')
+    try:
+        real = Path(path).resolve()
+        roots = [root.resolve() for root in allowed]
+    except (OSError, RuntimeError, UnicodeError) as error:  # RuntimeError: a loop of links.
+        raise _unusable(path, "a path that can be resolved", error) from error
+    if any(real.is_relative_to(root) for root in roots):
+        return real
+    leads_to = "" if real == Path(path) else f"; it leads to {real}"
+    below = (
+        f"one of {', '.join(map(str, allowed))}" if allowed else "a directory of that list, which is empty"
+    )
+    raise invalid("path", path, f"a path below {below} ({key} of the configuration){leads_to}")
+
+
+def _kind(path: str, real: Path) -> int | None:
+    try:
+        return real.stat().st_mode
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _unusable(path, "a path that the daemon can look at", error) from error
+
+
+def _unusable(path: str, expected: str, error: Exception) -> InvalidRequest:
+    reason = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
+    return invalid("path", path, f"{expected} ({reason.lower()})")

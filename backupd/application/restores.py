@@ -1,0 +1,49 @@
+"""Restores: a backup written to a new file or over a block device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from backupd.application.available import AvailableBackups
+from backupd.application.paths import Paths
+from backupd.catalog.store import Catalog
+from backupd.errors import Conflict
+from backupd.model import Job, JobKind, JobState
+
+_UNFINISHED = tuple(state for state in JobState if not state.is_final)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRestore:
+    """A request for a restore; ``overwrite`` allows the content of a block device to be destroyed."""
+
+    backup: str
+    path: str
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restores:
+    """Requests restores."""
+
+    catalog: Catalog
+    available: AvailableBackups
+    paths: Paths
+    wake: Callable[[], None]
+
+    async def create(self, project: str, new: NewRestore) -> Job:
+        """Return the job. Raises InvalidRequest, NotFound, Conflict (the backup, another restore)."""
+        request = {"path": new.path, "overwrite": new.overwrite}
+        job = await self.available.job(project, new.backup, JobKind.RESTORE, request)
+        await self.paths.check_destination(new.path, overwrite=new.overwrite)
+        await self._check_unused(project, new.path)
+        await self.catalog.add_job(job)
+        self.wake()
+        return job
+
+    async def _check_unused(self, project: str, path: str) -> None:
+        for state in _UNFINISHED:
+            for job in await self.catalog.jobs(project, state=state, kind=JobKind.RESTORE):
+                if job.request.get("path") == path:
+                    raise Conflict(f"job {job.id} is {job.state} and restores to {path} already")

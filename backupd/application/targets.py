@@ -1,0 +1,57 @@
+"""Targets as requests see them: what the operator configured and what each can do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from backupd.application.fields import invalid
+from backupd.config import TargetConfig
+from backupd.errors import Conflict, NotFound
+from targets.base import Capabilities
+
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredTarget:
+    """One target; ``url`` holds no user name and no option."""
+
+    name: str
+    url: str
+    capabilities: Capabilities
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Targets:
+    """The targets of the configuration file."""
+
+    config: Mapping[str, TargetConfig]
+    capabilities: Mapping[str, Capabilities]
+
+    def all(self) -> list[ConfiguredTarget]:
+        """Return every target, by name."""
+        return [self.one(name) for name in sorted(self.config)]
+
+    def one(self, name: str) -> ConfiguredTarget:
+        """Return the target ``name``. Raises NotFound."""
+        if name not in self.config:
+            raise NotFound(f'no target "{name}"; the configuration has {self._names()}')
+        return ConfiguredTarget(name, _bare(self.config[name].url), self.capabilities[name])
+
+    def check_known(self, name: str) -> None:
+        """Raise InvalidRequest when a request names a target that is not configured."""
+        if name not in self.config:
+            raise invalid("target", name, f"a target of the configuration: {self._names()}")
+
+    def check_still_there(self, name: str) -> None:
+        """Raise Conflict when a target that a backup or a type names is configured no longer."""
+        if name not in self.config:
+            raise Conflict(f'target "{name}" is no longer in the configuration, which has {self._names()}')
+
+    def _names(self) -> str:
+        return ", ".join(sorted(self.config)) or "none"
+
+
+def _bare(url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()

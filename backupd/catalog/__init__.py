@@ -1,0 +1,1 @@
+"""The catalog: volumes, backup types, backups, jobs and attempts in a database."""

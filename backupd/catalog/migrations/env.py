@@ -1,0 +1,12 @@
+"""What Alembic runs: migrations on the connection that the caller gives."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from backupd.catalog.tables import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True
+)
+context.run_migrations()

@@ -1,0 +1,80 @@
+"""Backup types and volumes. Each function is part of one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from sqlalchemy import Connection, delete, insert, or_, select
+from sqlalchemy.exc import IntegrityError
+
+from backupd.catalog import rows
+from backupd.catalog.tables import backup_types, backups, volumes
+from backupd.errors import Conflict, NotFound
+from backupd.model import BackupState, BackupType, Volume
+
+
+def add_backup_type(connection: Connection, value: BackupType) -> None:
+    try:
+        connection.execute(insert(backup_types).values(asdict(value)))
+    except IntegrityError:
+        raise Conflict(f"name {value.name!r}: there is a backup type of that name") from None
+
+
+def backup_type(connection: Connection, id_or_name: str) -> BackupType:
+    wanted = or_(backup_types.c.id == id_or_name, backup_types.c.name == id_or_name)
+    # An id is looked for first, should somebody have named one type by the id of another.
+    query = select(backup_types).where(wanted).order_by((backup_types.c.id != id_or_name))
+    found = connection.execute(query).first()
+    if found is None:
+        raise NotFound(f"there is no backup type {id_or_name!r}")
+    return rows.backup_type(found)
+
+
+def list_backup_types(connection: Connection) -> list[BackupType]:
+    query = select(backup_types).order_by(backup_types.c.name)
+    return [rows.backup_type(row) for row in connection.execute(query)]
+
+
+def delete_backup_type(connection: Connection, type_id: str) -> None:
+    user = connection.execute(select(volumes.c.name).where(volumes.c.backup_type_id == type_id)).first()
+    if user is not None:
+        raise Conflict(f"the backup type is in use by volume {user.name!r}")
+    if connection.execute(delete(backup_types).where(backup_types.c.id == type_id)).rowcount == 0:
+        raise NotFound(f"there is no backup type {type_id!r}")
+
+
+def add_volume(connection: Connection, value: Volume) -> None:
+    known = connection.execute(
+        select(volumes.c.id).where(volumes.c.project == value.project, volumes.c.name == value.name)
+    ).first()
+    if known is not None:
+        raise Conflict(f"name {value.name!r}: there is a volume of that name")
+    try:
+        connection.execute(insert(volumes).values(asdict(value)))
+    except IntegrityError:
+        raise NotFound(f"there is no backup type {value.backup_type_id!r}") from None
+
+
+def volume(connection: Connection, project: str, id_or_name: str) -> Volume:
+    wanted = or_(volumes.c.id == id_or_name, volumes.c.name == id_or_name)
+    query = select(volumes).where(volumes.c.project == project, wanted).order_by(volumes.c.id != id_or_name)
+    found = connection.execute(query).first()
+    if found is None:
+        raise NotFound(f"there is no volume {id_or_name!r}")
+    return rows.volume(found)
+
+
+def list_volumes(connection: Connection, project: str) -> list[Volume]:
+    query = select(volumes).where(volumes.c.project == project).order_by(volumes.c.name)
+    return [rows.volume(row) for row in connection.execute(query)]
+
+
+def delete_volume(connection: Connection, volume_id: str) -> None:
+    kept = select(backups.c.id).where(
+        backups.c.volume_id == volume_id, backups.c.state != BackupState.DELETED
+    )
+    found = connection.execute(kept).first()
+    if found is not None:
+        raise Conflict(f"the volume still has backup {found.id}; delete its backups first")
+    if connection.execute(delete(volumes).where(volumes.c.id == volume_id)).rowcount == 0:
+        raise NotFound(f"there is no volume {volume_id!r}")

@@ -1,0 +1,86 @@
+"""Rows to model values and back. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Row
+
+from backupd.model import (
+    Attempt,
+    AttemptState,
+    Backup,
+    BackupMode,
+    BackupState,
+    BackupType,
+    Failure,
+    Job,
+    JobKind,
+    JobState,
+    Progress,
+    Statistics,
+    Volume,
+)
+
+
+def backup_type(row: Row[Any]) -> BackupType:
+    return BackupType(**row._mapping)  # noqa: SLF001 - documented by SQLAlchemy; the underscore avoids clashes
+
+
+def volume(row: Row[Any]) -> Volume:
+    return Volume(**row._mapping)  # noqa: SLF001 - as above
+
+
+def backup(row: Row[Any]) -> Backup:
+    fields = dict(row._mapping)  # noqa: SLF001 - as above
+    fields["failure"] = _failure(fields)
+    fields["mode"] = BackupMode(fields["mode"])
+    fields["state"] = BackupState(fields["state"])
+    if fields["statistics"] is not None:
+        fields["statistics"] = Statistics(**fields["statistics"])
+    return Backup(**fields)
+
+
+def from_backup(value: Backup) -> dict[str, Any]:
+    return _flat(asdict(value))
+
+
+def job(row: Row[Any]) -> Job:
+    fields = dict(row._mapping)  # noqa: SLF001 - as above
+    fields["failure"] = _failure(fields)
+    fields["kind"] = JobKind(fields["kind"])
+    fields["state"] = JobState(fields["state"])
+    names = ("done_bytes", "total_bytes", "rate_bytes_per_s", "eta_s")
+    fields["progress"] = Progress(**{name: fields.pop(name) for name in names})
+    return Job(**fields)
+
+
+def from_job(value: Job) -> dict[str, Any]:
+    fields = _flat(asdict(value))
+    progress: dict[str, Any] = fields.pop("progress")
+    return fields | progress
+
+
+def attempt(row: Row[Any]) -> Attempt:
+    fields = dict(row._mapping)  # noqa: SLF001 - as above
+    fields["failure"] = _failure(fields)
+    fields["state"] = AttemptState(fields["state"])
+    return Attempt(**fields)
+
+
+def from_failure(failure: Failure | None) -> dict[str, str | None]:
+    return {
+        "failure_code": failure.code if failure else None,
+        "failure_message": failure.message if failure else None,
+    }
+
+
+def _flat(fields: dict[str, Any]) -> dict[str, Any]:
+    failure = fields.pop("failure")
+    return fields | from_failure(Failure(**failure) if failure else None)
+
+
+def _failure(fields: dict[str, Any]) -> Failure | None:
+    code, message = fields.pop("failure_code"), fields.pop("failure_message")
+    return Failure(code, message) if code is not None else None

@@ -1,0 +1,230 @@
+"""The catalog's face: each method is one transaction, run in a thread so that the event loop never waits."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from backupd.catalog import backups, jobs, policy, schema
+from backupd.clock import Clock
+from backupd.errors import CatalogError
+from backupd.model import (
+    Attempt,
+    Backup,
+    BackupResult,
+    BackupType,
+    Failure,
+    Job,
+    JobKind,
+    JobState,
+    Progress,
+    Volume,
+)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+_BUSY_TIMEOUT_MS = 30_000
+
+
+class Catalog:
+    """The only code that talks to the database. Raises NotFound, Conflict and LeaseLost as the methods say."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="catalog")
+
+    @classmethod
+    async def open(cls, url: str, clock: Clock) -> Self:
+        """Open the database and bring its schema up to date. CatalogError when that cannot be."""
+        catalog = cls(_engine(url), clock)
+        try:
+            await catalog._run(schema.upgrade)
+        except BaseException:
+            await catalog.aclose()
+            raise
+        return catalog
+
+    async def aclose(self) -> None:
+        """Wait for the transaction that runs, and release the database."""
+        await asyncio.get_running_loop().run_in_executor(None, self._thread.shutdown)
+        self._engine.dispose()
+
+    async def add_backup_type(self, value: BackupType) -> None:
+        """Conflict when the name is taken."""
+        await self._run(policy.add_backup_type, value)
+
+    async def backup_type(self, id_or_name: str) -> BackupType:
+        """NotFound."""
+        return await self._run(policy.backup_type, id_or_name)
+
+    async def backup_types(self) -> list[BackupType]:
+        """Return all, by name."""
+        return await self._run(policy.list_backup_types)
+
+    async def delete_backup_type(self, type_id: str) -> None:
+        """NotFound; Conflict when a volume has it."""
+        await self._run(policy.delete_backup_type, type_id)
+
+    async def add_volume(self, value: Volume) -> None:
+        """Conflict when the name is taken; NotFound when there is no such backup type."""
+        await self._run(policy.add_volume, value)
+
+    async def volume(self, project: str, id_or_name: str) -> Volume:
+        """NotFound."""
+        return await self._run(policy.volume, project, id_or_name)
+
+    async def volumes(self, project: str) -> list[Volume]:
+        """Return all of a project, by name."""
+        return await self._run(policy.list_volumes, project)
+
+    async def delete_volume(self, volume_id: str) -> None:
+        """NotFound; Conflict when it has backups that are not deleted."""
+        await self._run(policy.delete_volume, volume_id)
+
+    async def create_backup(self, value: Backup, job: Job) -> None:
+        """Add both. Conflict when the volume has a backup in creation, or the parent is not available."""
+        await self._run(backups.create, value, job)
+
+    async def backup(self, project: str, backup_id: str) -> Backup:
+        """NotFound."""
+        return await self._run(backups.one, backup_id, project)
+
+    async def backups(
+        self, project: str, volume_id: str | None = None, *, include_deleted: bool = False
+    ) -> list[Backup]:
+        """Return the backups of a project or volume, newest first."""
+        return await self._run(backups.all_of, project, volume_id, include_deleted=include_deleted)
+
+    async def latest_available(
+        self, volume_id: str, *, target: str, chunk_size_bytes: int, is_encrypted: bool
+    ) -> Backup | None:
+        """Return the newest backup that another one of this volume could be on top of."""
+        return await self._run(
+            backups.latest_available,
+            volume_id,
+            target=target,
+            chunk_size_bytes=chunk_size_bytes,
+            is_encrypted=is_encrypted,
+        )
+
+    async def publish_backup(self, backup_id: str, *, job_id: str, fence: int, result: BackupResult) -> None:
+        """creating -> available. LeaseLost unless the job is held with that fence; Conflict."""
+        now = self._clock.now()
+        await self._run(backups.publish, backup_id, job_id=job_id, fence=fence, result=result, now=now)
+
+    async def begin_delete(self, backup_id: str, job: Job) -> None:
+        """available | error -> deleting. Conflict, also while anything uses the backup."""
+        await self._run(backups.begin_delete, backup_id, job)
+
+    async def finish_delete(self, backup_id: str, *, job_id: str, fence: int) -> None:
+        """deleting -> deleted. LeaseLost; Conflict."""
+        now = self._clock.now()
+        await self._run(backups.finish_delete, backup_id, job_id=job_id, fence=fence, now=now)
+
+    async def add_job(self, value: Job) -> None:
+        """Queue a job."""
+        await self._run(jobs.insert_job, value)
+
+    async def job(self, project: str, job_id: str) -> Job:
+        """NotFound."""
+        return await self._run(jobs.one, job_id, project)
+
+    async def jobs(
+        self,
+        project: str,
+        *,
+        state: JobState | None = None,
+        kind: JobKind | None = None,
+        limit: int = 1000,
+    ) -> list[Job]:
+        """Return the newest jobs first."""
+        return await self._run(jobs.all_of, project, state=state, kind=kind, limit=limit)
+
+    async def attempts(self, job_id: str) -> list[Attempt]:
+        """Return a job's attempts, the oldest first."""
+        return await self._run(jobs.attempts_of, job_id)
+
+    async def claim_job(
+        self, owner: str, lease_s: float, *, kinds: Collection[JobKind] | None = None
+    ) -> Job | None:
+        """Take the oldest job that is free, with a higher fence; None when there is none."""
+        return await self._run(jobs.claim, owner, lease_s=lease_s, kinds=kinds, now=self._clock.now())
+
+    async def release_leases(self, owner: str) -> int:
+        """Let all leases of ``owner`` expire now: whoever held them has died."""
+        return await self._run(jobs.release_leases, owner, self._clock.now())
+
+    async def release_job(self, job_id: str, fence: int) -> None:
+        """Give one job back, to be resumed at once by whoever claims it. LeaseLost."""
+        await self._run(jobs.release, job_id, fence, self._clock.now())
+
+    async def heartbeat(self, job_id: str, fence: int, lease_s: float, progress: Progress) -> JobState:
+        """Renew the lease and return the state. LeaseLost."""
+        now = self._clock.now()
+        return await self._run(jobs.heartbeat, job_id, fence, lease_s=lease_s, progress=progress, now=now)
+
+    async def finish_job(
+        self, job_id: str, fence: int, state: JobState, failure: Failure | None, progress: Progress
+    ) -> None:
+        """End a job, and with it the backup that it was to make, unless that is published. LeaseLost."""
+        now = self._clock.now()
+        await self._run(
+            jobs.finish, job_id, fence, state=state, failure=failure, progress=progress, now=now
+        )
+
+    async def request_cancel(self, project: str, job_id: str) -> JobState:
+        """queued -> cancelled, running -> cancelling; return which. NotFound; Conflict when it has ended."""
+        return await self._run(jobs.request_cancel, project, job_id, self._clock.now())
+
+    async def record_pack(self, job_id: str, pack_id: str) -> None:
+        """Remember that a job is about to upload a pack, so that a later attempt looks for it."""
+        await self._run(jobs.record_pack, job_id, pack_id)
+
+    async def packs(self, job_id: str) -> list[str]:
+        """Return the packs that the attempts of a job meant to upload."""
+        return await self._run(jobs.packs, job_id)
+
+    async def _run(
+        self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        def transaction() -> T:
+            with self._engine.begin() as connection:
+                return work(connection, *args, **kwargs)
+
+        future = asyncio.get_running_loop().run_in_executor(self._thread, transaction)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await asyncio.wait([future])  # The transaction ends either way; who cancels may then rely on it.
+            raise
+        except DBAPIError as error:
+            raise CatalogError(f"the catalog cannot be used: {error.orig}") from error
+
+
+def _engine(url: str) -> Engine:
+    engine = create_engine(url, pool_size=1, max_overflow=0)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _configure_sqlite)
+        # Take the write lock at once: a transaction that reads first and then writes could not wait for it.
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    return engine
+
+
+def _configure_sqlite(connection: Any, record: ConnectionPoolEntry) -> None:
+    assert isinstance(connection, sqlite3.Connection)
+    connection.isolation_level = None  # Transactions begin where SQLAlchemy says, not where Python guesses.
+    for pragma in (
+        f"busy_timeout = {_BUSY_TIMEOUT_MS}",
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+    ):
+        connection.execute(f"PRAGMA {pragma}")

@@ -1,0 +1,86 @@
+"""``backupctl backup``."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from typing import Any
+
+from backupd.cli.client import path_of
+from backupd.cli.command import Context, Noun, add_wait
+from backupd.cli.extents import read_changed_extents
+from backupd.cli.waiting import started
+
+_COLUMNS = ("volume", "name", "state", "mode", "size_bytes", "stored_bytes", "created_at", "id")
+
+
+def register(nouns: Any, shared: ArgumentParser) -> None:
+    """Add the noun and its verbs."""
+    noun = Noun(nouns, "backup", "points in time of volumes", shared)
+    _register_create(noun.verb("create", "back a volume up", create))
+    listing = noun.verb("list", "list the backups", index)
+    listing.add_argument("--volume", help="only those of this volume, by name or id")
+    noun.verb("show", "show one backup", show).add_argument("backup", help="id")
+    deleting = noun.verb("delete", "delete a backup; every other one stays whole", delete)
+    deleting.add_argument("backup", help="id")
+    add_wait(deleting)
+
+
+def _register_create(creating: ArgumentParser) -> None:
+    creating.add_argument("volume", help="name or id")
+    creating.add_argument("--name", help="a name for the backup; without one its time")
+    mode = creating.add_mutually_exclusive_group()
+    mode.add_argument("--full", action="store_const", const="full", dest="mode", help="read everything")
+    mode.add_argument(
+        "--incremental",
+        action="store_const",
+        const="incremental",
+        dest="mode",
+        help="fail if there is no parent",
+    )
+    creating.add_argument("--parent", help="id of the backup to start from; without it the latest one")
+    creating.add_argument(
+        "--changed-extents",
+        metavar="FILE",
+        help='JSON list of what changed since the parent; "-" reads standard input',
+    )
+    add_wait(creating)
+
+
+async def create(context: Context, arguments: Namespace) -> None:
+    """Back a volume up."""
+    extents = None
+    if arguments.changed_extents is not None:
+        extents = read_changed_extents(arguments.changed_extents, context.stdin)
+    body = {
+        "volume": arguments.volume,
+        "mode": arguments.mode,
+        "name": arguments.name,
+        "parent": arguments.parent,
+        "changed_extents": extents,
+    }
+    await started(context, await context.client.post("/v1/backups", body), wait=arguments.wait)
+
+
+async def index(context: Context, arguments: Namespace) -> None:
+    """List the backups, for people with the names of their volumes."""
+    backups = await context.client.get("/v1/backups", {"volume": arguments.volume})
+    if not context.output.as_json:
+        names = {one["id"]: one["name"] for one in await context.client.get("/v1/volumes")}
+        backups = [_row(one, names) for one in backups]
+    context.output.rows(backups, _COLUMNS)
+
+
+async def show(context: Context, arguments: Namespace) -> None:
+    """Show one backup."""
+    context.output.one(await context.client.get(path_of("backups", arguments.backup)))
+
+
+async def delete(context: Context, arguments: Namespace) -> None:
+    """Delete one backup."""
+    answer = await context.client.delete(path_of("backups", arguments.backup))
+    await started(context, answer, wait=arguments.wait)
+
+
+def _row(backup: dict[str, Any], volume_names: dict[str, str]) -> dict[str, Any]:
+    stored_bytes = (backup["statistics"] or {}).get("stored_bytes")
+    return {**backup, "volume": volume_names.get(backup["volume_id"]), "stored_bytes": stored_bytes}

@@ -1,0 +1,218 @@
+"""The supervisor: claims jobs, keeps their leases, and ends them as what they became."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from enum import Enum, auto
+
+from backupd.catalog.store import Catalog
+from backupd.clock import Clock
+from backupd.errors import CatalogError, LeaseLost
+from backupd.jobs.failure import failure_of
+from backupd.jobs.run import JobCancelled, JobRun
+from backupd.model import AttemptState, Failure, Job, JobKind, JobState, Progress
+
+JobBody = Callable[[Job, JobRun], Awaitable[None]]
+LOST_ATTEMPTS_MAX = 5
+_POLL_INTERVAL_S = 5.0
+_CANCELLED = Failure(JobCancelled.code, "cancelled on request")
+_log = logging.getLogger(__name__)
+
+
+class _End(Enum):
+    """Why a body is cancelled before it is done."""
+
+    CANCELLED = auto()
+    INTERRUPTED = auto()
+    LOST = auto()
+
+
+class _Running:
+    """A job that this worker holds."""
+
+    def __init__(self, job: Job, run: JobRun) -> None:
+        self.job = job
+        self.run = run
+        self.nudged = asyncio.Event()
+        self.end: _End | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self, group: asyncio.TaskGroup, body: JobBody) -> asyncio.Task[None]:
+        self._task = group.create_task(_call(body, self.job, self.run), name=f"job-{self.job.id}")
+        return self._task
+
+    def cancel(self, end: _End) -> None:
+        """Cancel the body, once; publishing is not interrupted unless the job belongs to another worker."""
+        if self.end is None and self._task is not None and (end is _End.LOST or not self.run.is_publishing):
+            self.end = end
+            self._task.cancel()
+
+
+class Worker:
+    """Runs the jobs of the catalog, ``running_jobs_max`` at a time.
+
+    ``owner`` is the name that it holds leases under; nobody else uses it at the same time.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        clock: Clock,
+        owner: str,
+        bodies: Mapping[JobKind, JobBody],
+        *,
+        running_jobs_max: int,
+        lease_s: float,
+        shutdown_timeout_s: float,
+    ) -> None:
+        self._catalog = catalog
+        self._clock = clock
+        self._owner = owner
+        self._bodies = bodies
+        self._slots = asyncio.Semaphore(running_jobs_max)
+        self._lease_s = lease_s
+        self._shutdown_timeout_s = shutdown_timeout_s
+        self._running: dict[str, _Running] = {}
+        self._woken = asyncio.Event()
+        self._is_stopping = False
+
+    async def run(self) -> None:
+        """Claim and run jobs until ``stop``; what this owner held when it died last is resumed first."""
+        await self._catalog.release_leases(self._owner)
+        async with asyncio.TaskGroup() as attempts:
+            while not self._is_stopping:
+                await self._slots.acquire()  # Before the claim: never hold a job that cannot run yet.
+                job = await self._claim()
+                if job is not None:
+                    attempts.create_task(self._attempt(job), name=f"attempt-{job.id}")
+                    continue
+                self._slots.release()
+                if not self._is_stopping:
+                    await pause(self._clock, self._woken, _POLL_INTERVAL_S)
+
+    def wake(self) -> None:
+        """Look for new jobs and for cancellations now."""
+        self._woken.set()
+        for running in self._running.values():
+            running.nudged.set()
+
+    def live_progress(self, job_id: str) -> Progress | None:
+        """Return how far a job is that runs here."""
+        running = self._running.get(job_id)
+        return running.run.progress.snapshot() if running is not None else None
+
+    async def stop(self) -> None:
+        """Claim no more, let running jobs end for a while, then interrupt them; they are resumed another time."""
+        self._is_stopping = True
+        self._woken.set()
+        deadline_s = self._clock.monotonic() + self._shutdown_timeout_s
+        while self._running and (left_s := deadline_s - self._clock.monotonic()) > 0:
+            await self._clock.sleep(min(left_s, 0.1))
+        for running in self._running.values():
+            running.cancel(_End.INTERRUPTED)
+
+    async def _claim(self) -> Job | None:
+        if self._is_stopping:
+            return None
+        try:
+            return await self._catalog.claim_job(self._owner, self._lease_s)
+        except CatalogError as error:
+            _log.error("no job can be claimed: %s", error)  # noqa: TRY400 - the message says it all
+            return None
+
+    async def _attempt(self, job: Job) -> None:
+        run = JobRun(self._catalog, job, self._lease_s)
+        running = self._running[job.id] = _Running(job, run)
+        _log.info("job %s (%s of backup %s): attempt %d", job.id, job.kind, job.backup_id, job.fence)
+        try:
+            await self._supervise(running)
+        except LeaseLost as error:
+            _log.warning("%s", error)
+        except Exception:  # The boundary of one job: the others go on.
+            # Only the catalog can fail here. The lease runs out, and the job is tried again.
+            _log.exception("job %s: its end could not be written down", job.id)
+        finally:
+            del self._running[job.id]
+            self._slots.release()
+            self._woken.set()
+
+    async def _supervise(self, running: _Running) -> None:
+        job = running.job
+        state, failure = await self._outcome(running)
+        if running.end is _End.LOST:
+            return
+        if running.end is _End.INTERRUPTED and state is JobState.CANCELLED:
+            await self._catalog.release_job(job.id, job.fence)
+            _log.info("job %s is interrupted and will be resumed", job.id)
+            return
+        progress = running.run.progress.snapshot()
+        await self._catalog.finish_job(job.id, job.fence, state, failure, progress)
+        _log.info("job %s %s%s", job.id, state, f": {failure.message}" if failure else "")
+
+    async def _outcome(self, running: _Running) -> tuple[JobState, Failure | None]:
+        """Run the body beside its heartbeat and return what became of it."""
+        lost = [a for a in await self._catalog.attempts(running.job.id) if a.state is AttemptState.LOST]
+        if len(lost) >= LOST_ATTEMPTS_MAX:
+            message = f"{len(lost)} attempts ended with the death of the daemon; not tried again"
+            return JobState.FAILED, Failure("job.crash_loop", message)
+        error: BaseException | None = None
+        try:
+            async with asyncio.TaskGroup() as group:
+                heartbeat = group.create_task(self._heartbeat(running))
+                body = running.start(group, self._bodies[running.job.kind])
+                body.add_done_callback(lambda _: heartbeat.cancel())
+                if running.job.state is JobState.CANCELLING:
+                    running.cancel(_End.CANCELLED)
+        except BaseExceptionGroup as errors:
+            error = errors
+        if error is None and not body.cancelled():
+            return JobState.SUCCEEDED, None
+        if running.end is not None or _is_cancellation(error):
+            return JobState.CANCELLED, _CANCELLED
+        assert error is not None, "a body is only cancelled with a reason"
+        return JobState.FAILED, _logged_failure(running.job, error)
+
+    async def _heartbeat(self, running: _Running) -> None:
+        """Renew the lease until cancelled; end the body when the job was cancelled or taken over."""
+        while True:
+            await pause(self._clock, running.nudged, self._lease_s / 3)
+            try:
+                if await running.run.heartbeat() is JobState.CANCELLING:
+                    running.cancel(_End.CANCELLED)
+            except LeaseLost as error:
+                _log.warning("%s", error)
+                running.cancel(_End.LOST)
+            except CatalogError as error:
+                # The fence keeps a lease that runs out meanwhile from doing harm.
+                _log.error("job %s: no heartbeat: %s", running.job.id, error)  # noqa: TRY400 - as above
+
+
+async def _call(body: JobBody, job: Job, run: JobRun) -> None:
+    await body(job, run)
+
+
+def _is_cancellation(error: BaseException | None) -> bool:
+    return isinstance(error, BaseExceptionGroup) and error.subgroup(JobCancelled) is not None
+
+
+def _logged_failure(job: Job, error: BaseException) -> Failure:
+    failure = failure_of(error)
+    is_expected = failure.code != "internal"
+    _log.log(logging.DEBUG if is_expected else logging.ERROR, "job %s failed", job.id, exc_info=error)
+    return failure
+
+
+async def pause(clock: Clock, event: asyncio.Event, seconds: float) -> None:
+    """Wait until ``event`` is set, which is then cleared, but no longer than ``seconds``."""
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(_set(event)), group.create_task(clock.sleep(seconds))
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+    event.clear()
+
+
+async def _set(event: asyncio.Event) -> None:
+    await event.wait()

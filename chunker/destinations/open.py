@@ -1,0 +1,34 @@
+"""Where a volume is to be restored to -> its destination."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from chunker.destinations.base import Destination
+from chunker.destinations.descriptor import translated
+from chunker.destinations.device import DeviceDestination
+from chunker.destinations.file import FileDestination
+from chunker.errors import DestinationError, DestinationExists
+
+
+def open_destination(
+    path: str | Path, size_bytes: int, *, restore_id: str, overwrite: bool = False, direct: bool = True
+) -> Destination:
+    """Open the block device at ``path``, or a new file there.
+
+    DestinationExists when something is there and ``overwrite`` is not set: a device always holds something.
+    DestinationError when the path is not absolute, and what the destination itself raises.
+    """
+    place = Path(path)
+    if not place.is_absolute():
+        raise DestinationError(f"destination {place}: expected an absolute path")
+    with translated(place, "cannot be looked up"):
+        is_device = place.is_block_device()
+    if not is_device:
+        return FileDestination(place, size_bytes, restore_id=restore_id, overwrite=overwrite, direct=direct)
+    if not overwrite:
+        raise DestinationExists(
+            f"{place} is a block device, all of whose contents would be replaced\n"
+            "HINT: allow overwriting if that is what you want"
+        )
+    return DeviceDestination(place, size_bytes, direct=direct)

@@ -1,0 +1,90 @@
+"""What a target is: the protocol that every driver and every wrapper keeps."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from targets.errors import ShortRead
+
+T = TypeVar("T")
+Body = bytes | bytearray | memoryview
+UNLIMITED_BYTES = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """What a target says about one object."""
+
+    key: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a target can do. ``conditional_put``: of two writers with ``if_absent``, exactly one succeeds."""
+
+    name: str
+    conditional_put: bool
+    object_size_bytes_max: int
+
+
+class Target(Protocol):
+    """A flat store of immutable objects. A reader sees an object whole or not at all.
+
+    Each method refuses an illegal key (InvalidKey) and may raise any TargetError. When a method has returned
+    or raised, also by cancellation, nothing that it started goes on behind the caller's back.
+    """
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this target can do."""
+
+    async def put(self, key: str, body: Body, *, if_absent: bool = False) -> None:
+        """Store a copy of ``body``, durably. ObjectExists if ``if_absent`` and the key is taken."""
+
+    async def get(self, key: str, *, offset: int = 0, length: int | None = None) -> bytes:
+        """Return exactly that range, to the end if ``length`` is None. ObjectNotFound; ShortRead."""
+
+    async def get_into(self, key: str, buffer: bytearray | memoryview, *, offset: int = 0) -> None:
+        """Fill ``buffer`` from ``offset`` on; undefined after an error. ObjectNotFound; ShortRead."""
+
+    async def head(self, key: str) -> ObjectInfo:
+        """Return the key and size. ObjectNotFound."""
+
+    async def delete(self, key: str) -> None:
+        """Remove ``key``; removing an absent key succeeds."""
+
+    def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
+        """Yield each object once, in no promised order; objects written meanwhile may be missed."""
+
+    async def aclose(self) -> None:
+        """Release connections and threads; may be called twice."""
+
+
+def flat_view(body: Body) -> memoryview:
+    """Return the bytes of ``body`` without a copy; release it, so that the caller may resize its buffer."""
+    view = memoryview(body)
+    return view if view.format == "B" and view.ndim == 1 else view.cast("B")
+
+
+def range_end(key: str, size_bytes: int, *, offset: int, length: int | None) -> int:
+    """Return where a range of an object ends. ShortRead if the object ends before; ValueError if negative."""
+    if offset < 0 or (length is not None and length < 0):
+        raise ValueError(f"range of {key}: offset {offset} and length {length} must not be negative")
+    end = max(size_bytes, offset) if length is None else offset + length
+    if end > size_bytes:
+        raise ShortRead(f"{key}: expected bytes up to {end}, the object has {size_bytes}")
+    return end
+
+
+@asynccontextmanager
+async def closing(listing: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]:
+    """Close ``listing`` at the end, if it can be, so that nothing which it holds open outlives its reader."""
+    try:
+        yield listing
+    finally:
+        if isinstance(listing, AsyncGenerator):
+            await listing.aclose()

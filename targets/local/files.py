@@ -1,0 +1,82 @@
+"""The system calls of the local target, and what their errors mean."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from targets.errors import (
+    InvalidKey,
+    Misconfigured,
+    PermissionDenied,
+    QuotaExceeded,
+    TargetError,
+    TargetReadOnly,
+    Unavailable,
+)
+
+DIRECTORY_MODE = 0o700
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class LocalFiles:
+    """Every system call of the local target goes through here, so that a test can make any of them fail."""
+
+    open = staticmethod(os.open)
+    close = staticmethod(os.close)
+    write = staticmethod(os.write)
+    pread = staticmethod(os.pread)
+    preadv = staticmethod(os.preadv)
+    stat = staticmethod(os.stat)
+    link = staticmethod(os.link)
+    replace = staticmethod(os.replace)
+    unlink = staticmethod(os.unlink)
+    mkdir = staticmethod(os.mkdir)
+    utime = staticmethod(os.utime)
+
+    def fsync(self, descriptor: int) -> None:
+        os.fsync(descriptor)
+
+    def scandir(self, directory: int) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
+        return os.scandir(directory)
+
+    @contextmanager
+    def opened(self, name: str, flags: int, *, directory: int | None = None) -> Iterator[int]:
+        """Open ``name``, below ``directory`` if given, for as long as the body runs."""
+        descriptor = self.open(name, flags, 0o600, dir_fd=directory)
+        try:
+            yield descriptor
+        finally:
+            self.close(descriptor)
+
+
+class UnsyncedFiles(LocalFiles):
+    """For those who would rather lose the last objects in a power cut than wait for the disk."""
+
+    def fsync(self, descriptor: int) -> None:
+        """Leave it to the system when to write."""
+
+
+_BY_ERRNO: dict[int, type[TargetError]] = {
+    errno.ENOSPC: QuotaExceeded,
+    errno.EDQUOT: QuotaExceeded,
+    errno.EFBIG: QuotaExceeded,
+    errno.EROFS: TargetReadOnly,
+    errno.EACCES: PermissionDenied,
+    errno.EPERM: PermissionDenied,
+    errno.ENAMETOOLONG: InvalidKey,  # Some file systems take shorter names than keys.py promises.
+    errno.ELOOP: Misconfigured,  # A symbolic link below the root: it may lead out of it.
+}
+
+
+@contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Raise the TargetError for an OSError of the body; its message starts with ``doing``."""
+    try:
+        yield
+    except OSError as error:
+        # What is not in the table (EIO, ESTALE, EMFILE, ...) may pass, and retries are bounded.
+        kind = _BY_ERRNO.get(error.errno or 0, Unavailable)
+        raise kind(f"{doing}: {(error.strerror or type(error).__name__).lower()}") from error

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from backupd.model import Failure, JobState
+from tests.support.served import HEALTH, Served, serve
+from tests.support.world import PROJECT, VOLUME_BYTES
+
+
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[Served]:
+    async with serve(tmp_path) as served:
+        yield served
+
+
+@pytest.fixture
+async def with_volume(served: Served) -> Served:
+    await served.world.add_volume()
+    return served
+
+
+async def test_health_is_what_the_service_says(served: Served) -> None:
+    assert await served.get("/healthz") == HEALTH
+
+
+async def test_targets_are_listed_without_secrets(served: Served) -> None:
+    local, other = await served.get("/v1/targets")
+    assert local["name"] == "local"
+    assert local["capabilities"]["conditional_put"] is True
+    assert other["url"] == "s3://host/bucket"
+    assert await served.get("/v1/targets/local") == local
+
+
+async def test_a_backup_type_is_added_shown_listed_and_removed(served: Served) -> None:
+    body = {"name": "fast", "target": "local", "compression_level": 1, "is_encrypted": False}
+    status, added = await served.post("/v1/backup-types", body)
+    assert status == 201
+    assert added == {
+        "id": added["id"],
+        **body,
+        "chunk_size_bytes": 262144,
+        "is_deduplicated": True,
+        "created_at": added["created_at"],
+    }
+    assert await served.get("/v1/backup-types") == [added]
+    for name in ("fast", added["id"]):
+        assert await served.get(f"/v1/backup-types/{name}") == added
+    assert await served.delete("/v1/backup-types/fast") == (204, None)
+    assert await served.get("/v1/backup-types") == []
+
+
+async def test_a_volume_is_added_shown_listed_and_removed(with_volume: Served) -> None:
+    path = with_volume.world.sources / "second.img"
+    path.touch()
+    body = {"name": "second", "path": str(path), "backup_type": "standard", "allow_live": True}
+    status, added = await with_volume.post("/v1/volumes", body)
+    assert status == 201
+    (standard,) = await with_volume.get("/v1/backup-types")
+    assert (added["path"], added["backup_type_id"], added["allow_live"]) == (str(path), standard["id"], True)
+    assert "project" not in added
+    assert len(await with_volume.get("/v1/volumes")) == 2
+    assert await with_volume.get("/v1/volumes/second") == added
+    assert await with_volume.delete("/v1/volumes/second") == (204, None)
+    assert len(await with_volume.get("/v1/volumes")) == 1
+
+
+async def test_a_name_that_is_taken_is_a_conflict(with_volume: Served) -> None:
+    status, problem = await with_volume.post("/v1/backup-types", {"name": "standard", "target": "local"})
+    assert (status, problem["code"]) == (409, "conflict")
+
+
+async def test_what_was_made_says_where_it_is(with_volume: Served) -> None:
+    body = {"name": "fast", "target": "local"}
+    async with with_volume.client.post("/v1/backup-types", json=body) as response:
+        location = response.headers["Location"]
+    assert (await with_volume.get(location))["name"] == "fast"
+
+
+async def test_a_backup_is_started_and_its_job_shown(with_volume: Served) -> None:
+    status, started = await with_volume.post("/v1/backups", {"volume": "disk"})
+    backup, job = started["backup"], started["job"]
+    assert (status, backup["state"], job["state"]) == (202, "creating", "queued")
+    assert await with_volume.get(f"/v1/backups/{backup['id']}") == backup
+    assert await with_volume.get("/v1/backups?volume=disk") == [backup]
+    shown = await with_volume.get(f"/v1/jobs/{job['id']}")
+    assert shown == {**job, "attempts": [], "result": None}
+
+
+async def test_a_finished_backup_shows_its_statistics(with_volume: Served) -> None:
+    made = await with_volume.world.add_backup()
+    backup = await with_volume.get(f"/v1/backups/{made.id}")
+    assert (backup["state"], backup["size_bytes"], backup["failure"]) == ("available", VOLUME_BYTES, None)
+    assert backup["statistics"]["read_bytes"] == VOLUME_BYTES
+    (job,) = await with_volume.get("/v1/jobs?kind=backup&state=succeeded")
+    shown = await with_volume.get(f"/v1/jobs/{job['id']}")
+    assert shown["result"]["size_bytes"] == VOLUME_BYTES
+    assert [(attempt["number"], attempt["state"]) for attempt in shown["attempts"]] == [(1, "succeeded")]
+
+
+async def test_times_are_utc_with_a_z(with_volume: Served) -> None:
+    (volume,) = await with_volume.get("/v1/volumes")
+    now = with_volume.world.clock.now()
+    assert volume["created_at"] == f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z"
+
+
+async def test_a_failed_job_says_why(with_volume: Served) -> None:
+    await with_volume.post("/v1/backups", {"volume": "disk"})
+    job = await with_volume.world.claim_job()
+    failure = Failure("source.changed", "the size has changed")
+    await with_volume.world.end_job(job, JobState.FAILED, failure)
+    shown = await with_volume.get(f"/v1/jobs/{job.id}")
+    expected = {"code": "source.changed", "message": "the size has changed"}
+    assert shown["failure"] == shown["attempts"][0]["failure"] == expected
+    assert (await with_volume.get(f"/v1/backups/{job.backup_id}"))["failure"] == expected
+
+
+async def test_a_backup_is_deleted_by_a_job(with_volume: Served) -> None:
+    made = await with_volume.world.add_backup()
+    status, answer = await with_volume.delete(f"/v1/backups/{made.id}")
+    assert (status, answer["job"]["kind"], answer["job"]["backup_id"]) == (202, "delete", made.id)
+
+
+async def test_a_restore_shows_its_destination(with_volume: Served) -> None:
+    made = await with_volume.world.add_backup()
+    path = str(with_volume.world.restores / "new.img")
+    status, answer = await with_volume.post("/v1/restores", {"backup": made.id, "path": path})
+    assert (status, answer["job"]["destination"]) == (202, {"path": path, "overwrite": False})
+
+
+async def test_a_verification_is_started(with_volume: Served) -> None:
+    made = await with_volume.world.add_backup()
+    status, answer = await with_volume.post("/v1/verifications", {"backup": made.id})
+    assert (status, answer["job"]["kind"]) == (202, "verify")
+    assert "destination" not in answer["job"]
+
+
+async def test_the_extents_of_a_job_stay_inside(with_volume: Served) -> None:
+    await with_volume.world.add_backup()
+    extents = [{"offset_bytes": 0, "length_bytes": 512}]
+    _, started = await with_volume.post("/v1/backups", {"volume": "disk", "changed_extents": extents})
+    assert "request" not in started["job"]
+    job = await with_volume.world.catalog.job(PROJECT, started["job"]["id"])
+    assert job.request == {"changed_extents": [[0, 512]]}
+
+
+async def test_a_job_is_cancelled(with_volume: Served) -> None:
+    _, started = await with_volume.post("/v1/backups", {"volume": "disk"})
+    status, answer = await with_volume.post(f"/v1/jobs/{started['job']['id']}/cancel", None)
+    assert (status, answer["job"]["state"]) == (202, "cancelled")
+    status, problem = await with_volume.post(f"/v1/jobs/{started['job']['id']}/cancel", None)
+    assert (status, problem["code"]) == (409, "conflict")
