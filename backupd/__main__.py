@@ -37,9 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"backupd {backupd.__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("serve", help="run the daemon")
-    command.add_argument(
-        "--config", type=Path, help="TOML file; else $BACKUPD_CONFIG, else /etc/backupd/backupd.toml"
-    )
+    command.add_argument("--config", type=Path, help="TOML file; else $BACKUPD_CONFIG, else /etc/backupd/backupd.toml")
     command.add_argument("--verbose", action="store_true", help="log every operation")
     return parser
 

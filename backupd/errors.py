@@ -18,7 +18,7 @@ from __future__ import annotations
 
 
 class BackupdError(Exception):
-    """The root of all errors of the daemon; ``code`` is stable and ``http_status`` is what the API answers."""
+    """The root of all errors of the daemon; ``code`` is stable, ``http_status`` is for the API."""
 
     code = "internal"
     http_status = 500

@@ -110,7 +110,8 @@ class Volume:
 @dataclass(frozen=True, slots=True)
 class Statistics:
     """What a backup cost. ``read_bytes``: read from the source; ``new_bytes``: plain bytes of chunks that the
-    repository did not have; ``stored_bytes``: what was uploaded for them, nodes included."""
+    repository did not have; ``stored_bytes``: what was uploaded for them, nodes included.
+    """
 
     read_bytes: int = 0
     new_bytes: int = 0

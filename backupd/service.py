@@ -40,6 +40,7 @@ from targets.wrappers.limit import Limit
 from targets.wrappers.retry import Retry
 
 _LEASE_S = 30.0
+_APPLICATION_THREADS = 2  # One may hang on a path of a dead device while the other parses requests.
 _log = logging.getLogger(__name__)
 
 
@@ -69,7 +70,7 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
         stack.callback(repositories.close)
         workers = Workers(config.daemon.workers or os.cpu_count() or 1)
         stack.callback(workers.close)
-        executor = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="application"))
+        executor = stack.enter_context(ThreadPoolExecutor(_APPLICATION_THREADS, thread_name_prefix="application"))
         worker = _worker(config, state, clock, catalog, repositories, workers)
         application = build_application(
             catalog=catalog,
@@ -78,11 +79,10 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
             capabilities={name: target.capabilities for name, target in targets.items()},
             executor=executor,
             wake=worker.wake,
+            live_progress=worker.live_progress,
         )
         lag = LoopLag(clock)
-        app = build_app(
-            application, health=lambda: _health(lag), clock=clock, executor=executor, tokens=tokens
-        )
+        app = build_app(application, health=lambda: _health(lag), clock=clock, executor=executor, tokens=tokens)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(worker.run(), name="worker")
             measuring = tasks.create_task(lag.run(), name="loop lag")
@@ -135,9 +135,7 @@ async def _open_target(config: TargetConfig, clock: Clock, stack: AsyncExitStack
         raise ConfigError(f"targets.{config.name}.url: {error}") from error
     stack.push_async_callback(opened.aclose)
     # Retry inside, so that its deadline is for the operation and not for the turn that it waits for.
-    retried = Retry(
-        opened, retries_max=config.retries_max, timeout_s=config.operation_timeout_s, sleep=clock.sleep
-    )
+    retried = Retry(opened, retries_max=config.retries_max, timeout_s=config.operation_timeout_s, sleep=clock.sleep)
     return Limit(
         retried,
         operations_max=config.operations_max,

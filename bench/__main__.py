@@ -74,6 +74,7 @@ class Bench:
     def _backup(self, name: str, extents: list[tuple[int, int]] | None = None) -> Cost:
         request: dict[str, Any] = {"volume": name, "mode": "full" if extents is None else "incremental"}
         if extents is not None:
+            request["parent"] = self._last_backup
             request["changed_extents"] = [{"offset_bytes": o, "length_bytes": n} for o, n in extents]
         job = self._daemon.run("/v1/backups", request)
         self._last_backup = job["backup_id"]
@@ -100,7 +101,10 @@ class Bench:
 
 def report(rounds: list[dict[str, tuple[Cost, Cost]]]) -> None:
     """Print medians over the rounds, and the ratio of service to limit in each round."""
-    print(f"{'':12}{'wall s':>8}{'limit':>8}{'ratio':>7}{'spread':>14}{'CPU s':>8}{'limit':>8}{'ratio':>7}", end="")
+    print(
+        f"{'':12}{'wall s':>8}{'limit':>8}{'ratio':>7}{'spread':>14}{'CPU s':>8}{'limit':>8}{'ratio':>7}",
+        end="",
+    )
     print(f"{'peak MiB':>10}{'limit':>7}{'requests':>10}{'stored MiB':>12}")
     for job in rounds[0]:
         pairs = [results[job] for results in rounds]
@@ -133,7 +137,10 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.directory, prefix="backupd-bench-") as directory:
         root = Path(directory)
-        print(f"volume of {options.size_mib} MiB, {options.threads} threads, {options.rounds} rounds", flush=True)
+        print(
+            f"volume of {options.size_mib} MiB, {options.threads} threads, {options.rounds} rounds",
+            flush=True,
+        )
         volume.make(root / "volume.img", options.size_mib * _MIB)
         with Daemon(root, threads=options.threads, port=options.port) as daemon:
             bench = Bench(root, daemon, threads=options.threads)
@@ -141,7 +148,9 @@ def main() -> None:
             health = daemon.get("/healthz")
     report(rounds)
     lag = health["loop_lag_s"]
-    print(f"event-loop lag: p50 {lag['p50'] * 1000:.1f} ms, p99 {lag['p99'] * 1000:.1f} ms, max {lag['max'] * 1000:.1f} ms")
+    print(
+        f"event-loop lag: p50 {lag['p50'] * 1000:.1f} ms, p99 {lag['p99'] * 1000:.1f} ms, max {lag['max'] * 1000:.1f} ms"
+    )
     if options.json:
         options.json.write_text(json.dumps(rounds))
 

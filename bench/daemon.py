@@ -12,7 +12,7 @@ import urllib.request
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 _CONFIG = """
 [daemon]
@@ -40,7 +40,7 @@ class Daemon:
         self._config = root / "backupd.toml"
         self._config.write_text(_CONFIG.format(root=root, port=port, threads=threads))
 
-    def __enter__(self) -> Daemon:
+    def __enter__(self) -> Self:
         log = (self._root / "daemon.log").open("wb")
         command = [sys.executable, "-m", "backupd", "serve", "--config", str(self._config)]
         self._process = subprocess.Popen(command, stdout=log, stderr=log)

@@ -19,9 +19,7 @@ class Extent:
 
     def __post_init__(self) -> None:
         if self.offset_bytes < 0 or self.length_bytes < 0:
-            raise ValueError(
-                f"extent of {self.length_bytes} bytes at {self.offset_bytes}: neither may be negative"
-            )
+            raise ValueError(f"extent of {self.length_bytes} bytes at {self.offset_bytes}: neither may be negative")
 
     @property
     def end_bytes(self) -> int:
@@ -71,9 +69,7 @@ def intersect(left: Iterable[Extent], right: Iterable[Extent]) -> tuple[Extent, 
     common: list[Extent] = []
     i = j = 0
     while i < len(ours) and j < len(theirs):
-        shared = between(
-            max(ours[i].offset_bytes, theirs[j].offset_bytes), min(ours[i].end_bytes, theirs[j].end_bytes)
-        )
+        shared = between(max(ours[i].offset_bytes, theirs[j].offset_bytes), min(ours[i].end_bytes, theirs[j].end_bytes))
         if shared.length_bytes:
             common.append(shared)
         # The one that ends first can meet nothing further on the other side.

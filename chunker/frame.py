@@ -73,9 +73,7 @@ class FrameWriter:
             if codec is Codec.RAW:
                 out[HEADER_SIZE_BYTES : HEADER_SIZE_BYTES + payload_size] = plain
             end = HEADER_SIZE_BYTES + payload_size
-            _HEADER.pack_into(
-                out, 0, VERSION, kind, codec, CipherSuite.NONE, len(plain), payload_size, _NO_NONCE
-            )
+            _HEADER.pack_into(out, 0, VERSION, kind, codec, CipherSuite.NONE, len(plain), payload_size, _NO_NONCE)
         else:
             scratch = self._scratch_of(len(plain))
             codec, payload_size = self._compress(plain, scratch)

@@ -125,9 +125,7 @@ class TreeWriter:
 
     def _advance(self, first: int, end: int) -> None:
         if not self._position <= first <= end <= self._chunk_count:
-            raise ValueError(
-                f"chunks {first} to {end} do not ascend from {self._position} within {self._chunk_count}"
-            )
+            raise ValueError(f"chunks {first} to {end} do not ascend from {self._position} within {self._chunk_count}")
         self._position = end
 
     async def _begin(self) -> None:
@@ -149,9 +147,7 @@ class TreeWriter:
         while first < end:
             level = 0
             while (
-                level + 1 < self._height
-                and first % FANOUT ** (level + 1) == 0
-                and first + FANOUT ** (level + 1) <= end
+                level + 1 < self._height and first % FANOUT ** (level + 1) == 0 and first + FANOUT ** (level + 1) <= end
             ):
                 level += 1
             await self._put(level, first >> level * FANOUT_BITS, None)

@@ -81,6 +81,4 @@ def _check_host(request: web.Request) -> None:
     except ValueError:
         is_local = host == "localhost"
     if not is_local:
-        raise web.HTTPForbidden(
-            text="without tokens only requests to localhost, 127.0.0.1 or [::1] are answered"
-        )
+        raise web.HTTPForbidden(text="without tokens only requests to localhost, 127.0.0.1 or [::1] are answered")

@@ -100,7 +100,5 @@ async def _arrive(request: web.Request, size_bytes_max: int) -> bytes:
                 if len(body) > size_bytes_max:
                     raise too_large
     except TimeoutError:
-        raise web.HTTPRequestTimeout(
-            text=f"the body did not arrive within {_ARRIVAL_TIMEOUT_S:g} s"
-        ) from None
+        raise web.HTTPRequestTimeout(text=f"the body did not arrive within {_ARRIVAL_TIMEOUT_S:g} s") from None
     return bytes(body)

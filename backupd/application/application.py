@@ -48,8 +48,8 @@ def build_application(
     """Return the services.
 
     ``capabilities`` has one entry per configured target; ``executor`` (its owner shuts it down) runs what may
-    block; ``wake`` nudges the job worker, must not block and may be called too often; ``live_progress`` knows how
-    far a job is that runs in this process.
+    block; ``wake`` nudges the job worker, must not block and may be called too often; ``live_progress`` knows
+    how far a job is that runs in this process.
     """
     targets = Targets(config=config.targets, capabilities=capabilities)
     paths = Paths(config=config.paths, executor=executor)
@@ -58,9 +58,7 @@ def build_application(
         volumes=Volumes(catalog=catalog, clock=clock, paths=paths),
         backup_types=BackupTypes(catalog=catalog, clock=clock, targets=targets),
         targets=targets,
-        backups=Backups(
-            catalog=catalog, clock=clock, paths=paths, targets=targets, executor=executor, wake=wake
-        ),
+        backups=Backups(catalog=catalog, clock=clock, paths=paths, targets=targets, executor=executor, wake=wake),
         restores=Restores(catalog=catalog, available=available, paths=paths, wake=wake),
         verifications=Verifications(catalog=catalog, available=available, wake=wake),
         jobs=Jobs(catalog=catalog, wake=wake, live_progress=live_progress),

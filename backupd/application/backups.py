@@ -86,6 +86,9 @@ class Backups:
                 f"{len(new.changed_extents)} extents",
                 "none, because a full backup reads everything; only an incremental one takes them",
             )
+        if new.parent is None:
+            # The latest backup need not be the one that the caller means, and then changes would be lost.
+            raise invalid("parent", None, "the backup that changed_extents are the changes since")
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self.executor, parse_changed_extents, new.changed_extents)
 
@@ -95,9 +98,7 @@ class Backups:
         except InvalidRequest as error:  # The request is fine; what it asks for cannot be done any more.
             raise Conflict(f'volume "{volume.name}" cannot be read: {error}') from error
 
-    def _new_backup(
-        self, new: NewBackup, *, volume: Volume, backup_type: BackupType, parent: Backup | None
-    ) -> Backup:
+    def _new_backup(self, new: NewBackup, *, volume: Volume, backup_type: BackupType, parent: Backup | None) -> Backup:
         now = self.clock.now()
         return Backup(
             id=str(uuid4()),

@@ -6,7 +6,8 @@ from typing import Any
 
 from backupd.application.fields import invalid
 
-EXTENTS_MAX = 1_000_000
+# A hundred thousand are 5 MB of JSON: more would hold the interpreter, and memory, for too long.
+EXTENTS_MAX = 100_000
 _KEYS = {"offset_bytes", "length_bytes"}
 _END_BYTES_MAX = 2**63 - 1
 
@@ -14,7 +15,7 @@ _END_BYTES_MAX = 2**63 - 1
 def parse_changed_extents(value: list[Any]) -> list[list[int]]:
     """Return ``[[offset, length], ...]``. Raises InvalidRequest that names the first wrong entry."""
     if len(value) > EXTENTS_MAX:
-        raise invalid("changed_extents", f"{len(value)} extents", f"at most {EXTENTS_MAX}")
+        raise invalid("changed_extents", f"{len(value)} extents", f"at most {EXTENTS_MAX}: join neighbours")
     return [_parse_extent(f"changed_extents[{index}]", item) for index, item in enumerate(value)]
 
 

@@ -30,9 +30,7 @@ def _shown(value: Any) -> str:
 def check_name(field: str, value: str) -> None:
     """Raise InvalidRequest unless ``value`` can name a thing in a URL, a table and a shell."""
     if not _NAME.fullmatch(value):
-        raise invalid(
-            field, value, "1 to 128 letters, digits, '.', '_' and '-', the first of them a letter or a digit"
-        )
+        raise invalid(field, value, "1 to 128 letters, digits, '.', '_' and '-', the first of them a letter or a digit")
 
 
 def check_integer(field: str, value: int, *, minimum: int, maximum: int) -> None:

@@ -43,9 +43,7 @@ class Parents:
 
 def _usable(parent: Backup, volume: Volume, backup_type: BackupType) -> Backup:
     if parent.volume_id != volume.id:
-        raise invalid(
-            "parent", parent.id, f'a backup of volume "{volume.name}"; this is one of another volume'
-        )
+        raise invalid("parent", parent.id, f'a backup of volume "{volume.name}"; this is one of another volume')
     if parent.state is not BackupState.AVAILABLE:
         raise Conflict(f"backup {parent.id} is {parent.state}; expected a parent that is available")
     for field in ("target", "chunk_size_bytes", "is_encrypted"):

@@ -30,9 +30,7 @@ class Paths:
 
     async def check_destination(self, path: str, *, overwrite: bool) -> None:
         """Raise InvalidRequest unless a restore may write to ``path``."""
-        await self._answer(
-            path, lambda: check_destination(path, overwrite=overwrite, allowed=self.config.restores)
-        )
+        await self._answer(path, lambda: check_destination(path, overwrite=overwrite, allowed=self.config.restores))
 
     async def _answer(self, path: str, check: Callable[[], None]) -> None:
         try:
@@ -66,15 +64,11 @@ def check_destination(path: str, *, overwrite: bool, allowed: tuple[Path, ...]) 
         if not real.parent.is_dir():
             raise invalid("path", path, f"a new file in a directory that exists; there is no {real.parent}")
     elif stat.S_ISREG(kind):
-        raise invalid(
-            "path", path, "a file that does not exist yet; a restore never overwrites a regular file"
-        )
+        raise invalid("path", path, "a file that does not exist yet; a restore never overwrites a regular file")
     elif not stat.S_ISBLK(kind):
         raise invalid("path", path, "a file that does not exist yet or a block device")
     elif not overwrite:
-        raise invalid(
-            "overwrite", overwrite, f"true, because a restore destroys what is on the block device {path}"
-        )
+        raise invalid("overwrite", overwrite, f"true, because a restore destroys what is on the block device {path}")
 
 
 def _resolve(path: str, *, allowed: tuple[Path, ...], key: str) -> Path:
@@ -88,9 +82,7 @@ def _resolve(path: str, *, allowed: tuple[Path, ...], key: str) -> Path:
     if any(real.is_relative_to(root) for root in roots):
         return real
     leads_to = "" if real == Path(path) else f"; it leads to {real}"
-    below = (
-        f"one of {', '.join(map(str, allowed))}" if allowed else "a directory of that list, which is empty"
-    )
+    below = f"one of {', '.join(map(str, allowed))}" if allowed else "a directory of that list, which is empty"
     raise invalid("path", path, f"a path below {below} ({key} of the configuration){leads_to}")
 
 

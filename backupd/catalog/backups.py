@@ -40,9 +40,7 @@ def one(connection: Connection, backup_id: str, project: str | None = None) -> B
     return rows.backup(found)
 
 
-def all_of(
-    connection: Connection, project: str, volume_id: str | None, *, include_deleted: bool
-) -> list[Backup]:
+def all_of(connection: Connection, project: str, volume_id: str | None, *, include_deleted: bool) -> list[Backup]:
     query = select(backups).where(backups.c.project == project)
     if volume_id is not None:
         query = query.where(backups.c.volume_id == volume_id)
@@ -86,6 +84,13 @@ def publish(
     )
 
 
+def add_job(connection: Connection, job: Job) -> None:
+    state = one(connection, job.backup_id).state
+    if state is not BackupState.AVAILABLE:
+        raise Conflict(f"backup {job.backup_id} is {state}, expected {BackupState.AVAILABLE}")
+    insert_job(connection, job)
+
+
 def begin_delete(connection: Connection, backup_id: str, job: Job) -> None:
     using = select(jobs.c.id, jobs.c.kind).where(jobs.c.backup_id == backup_id, jobs.c.state.in_(_UNFINISHED))
     user = connection.execute(using).first()
@@ -100,9 +105,7 @@ def begin_delete(connection: Connection, backup_id: str, job: Job) -> None:
     insert_job(connection, job)
 
 
-def finish_delete(
-    connection: Connection, backup_id: str, *, job_id: str, fence: int, now: datetime
-) -> None:
+def finish_delete(connection: Connection, backup_id: str, *, job_id: str, fence: int, now: datetime) -> None:
     require_fence(connection, job_id, fence)
     _change(connection, backup_id, (BackupState.DELETING,), state=BackupState.DELETED, finished_at=now)
 

@@ -1,4 +1,4 @@
-"""Jobs, their leases and attempts. Each function is part of one transaction; the fence decides who may write."""
+"""Jobs, their leases and attempts. Each function is part of one transaction; the fence says who may write."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from backupd.model import (
 )
 
 _HELD = (JobState.RUNNING, JobState.CANCELLING)
+_WITHOUT_REQUEST = [column for column in jobs.c if column is not jobs.c.request]
 _CANCELLED = Failure("job.cancelled", "cancelled on request")
 
 
@@ -43,7 +44,7 @@ def one(connection: Connection, job_id: str, project: str | None = None) -> Job:
 def all_of(
     connection: Connection, project: str, *, state: JobState | None, kind: JobKind | None, limit: int
 ) -> list[Job]:
-    query = select(jobs).where(jobs.c.project == project)
+    query = select(*_WITHOUT_REQUEST).where(jobs.c.project == project)
     if state is not None:
         query = query.where(jobs.c.state == state)
     if kind is not None:
@@ -61,9 +62,7 @@ def claim(
     connection: Connection, owner: str, *, lease_s: float, kinds: Collection[JobKind] | None, now: datetime
 ) -> Job | None:
     """Take the oldest job that is queued or whose lease ran out, with a higher fence."""
-    free = or_(
-        jobs.c.state == JobState.QUEUED, and_(jobs.c.state.in_(_HELD), jobs.c.lease_expires_at <= now)
-    )
+    free = or_(jobs.c.state == JobState.QUEUED, and_(jobs.c.state.in_(_HELD), jobs.c.lease_expires_at <= now))
     query = select(jobs).where(free).order_by(jobs.c.created_at, jobs.c.id)
     if kinds is not None:
         query = query.where(jobs.c.kind.in_(kinds))
@@ -161,7 +160,7 @@ def packs(connection: Connection, job_id: str) -> list[str]:
 
 def require_fence(connection: Connection, job_id: str, fence: int) -> None:
     """LeaseLost unless the job is still held by who was given ``fence``."""
-    # The update, and not a query, so that nobody can take the job between this and the end of the transaction.
+    # An update, and not a query, so that nobody can take the job before the end of the transaction.
     _change(connection, job_id, fence, id=job_id)
 
 
@@ -169,9 +168,7 @@ def _change(connection: Connection, job_id: str, fence: int, **values: Any) -> N
     held = and_(jobs.c.id == job_id, jobs.c.fence == fence, jobs.c.state.in_(_HELD))
     if connection.execute(update(jobs).where(held).values(values)).rowcount == 0:
         found = one(connection, job_id)
-        raise LeaseLost(
-            f"job {job_id} with fence {fence} was taken over: it is {found.state} with fence {found.fence}"
-        )
+        raise LeaseLost(f"job {job_id} with fence {fence} was taken over: it is {found.state} with fence {found.fence}")
 
 
 def _end_attempt(
@@ -184,14 +181,12 @@ def _end_attempt(
 ) -> None:
     connection.execute(
         update(attempts)
-        .where(
-            attempts.c.job_id == job_id, attempts.c.fence == fence, attempts.c.state == AttemptState.RUNNING
-        )
+        .where(attempts.c.job_id == job_id, attempts.c.fence == fence, attempts.c.state == AttemptState.RUNNING)
         .values(state=state, finished_at=now, **rows.from_failure(failure))
     )
 
 
-# A job that ends badly leaves its backup in error: one that was not published, or whose deletion may be half done.
+# A job that ends badly leaves its backup in error: not published, or its deletion perhaps half done.
 _UNFINISHED_BACKUP = {JobKind.BACKUP: BackupState.CREATING, JobKind.DELETE: BackupState.DELETING}
 
 

@@ -23,7 +23,7 @@ def add_backup_type(connection: Connection, value: BackupType) -> None:
 def backup_type(connection: Connection, id_or_name: str) -> BackupType:
     wanted = or_(backup_types.c.id == id_or_name, backup_types.c.name == id_or_name)
     # An id is looked for first, should somebody have named one type by the id of another.
-    query = select(backup_types).where(wanted).order_by((backup_types.c.id != id_or_name))
+    query = select(backup_types).where(wanted).order_by(backup_types.c.id != id_or_name)
     found = connection.execute(query).first()
     if found is None:
         raise NotFound(f"there is no backup type {id_or_name!r}")
@@ -70,9 +70,7 @@ def list_volumes(connection: Connection, project: str) -> list[Volume]:
 
 
 def delete_volume(connection: Connection, volume_id: str) -> None:
-    kept = select(backups.c.id).where(
-        backups.c.volume_id == volume_id, backups.c.state != BackupState.DELETED
-    )
+    kept = select(backups.c.id).where(backups.c.volume_id == volume_id, backups.c.state != BackupState.DELETED)
     found = connection.execute(kept).first()
     if found is not None:
         raise Conflict(f"the volume still has backup {found.id}; delete its backups first")

@@ -34,7 +34,7 @@ _BUSY_TIMEOUT_MS = 30_000
 
 
 class Catalog:
-    """The only code that talks to the database. Raises NotFound, Conflict and LeaseLost as the methods say."""
+    """The only code that talks to the database. Its methods say what they raise."""
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
@@ -116,22 +116,22 @@ class Catalog:
         )
 
     async def publish_backup(self, backup_id: str, *, job_id: str, fence: int, result: BackupResult) -> None:
-        """creating -> available. LeaseLost unless the job is held with that fence; Conflict."""
+        """Creating -> available. LeaseLost unless the job is held with that fence; Conflict."""
         now = self._clock.now()
         await self._run(backups.publish, backup_id, job_id=job_id, fence=fence, result=result, now=now)
 
     async def begin_delete(self, backup_id: str, job: Job) -> None:
-        """available | error -> deleting. Conflict, also while anything uses the backup."""
+        """Available | error -> deleting. Conflict, also while anything uses the backup."""
         await self._run(backups.begin_delete, backup_id, job)
 
     async def finish_delete(self, backup_id: str, *, job_id: str, fence: int) -> None:
-        """deleting -> deleted. LeaseLost; Conflict."""
+        """Deleting -> deleted. LeaseLost; Conflict."""
         now = self._clock.now()
         await self._run(backups.finish_delete, backup_id, job_id=job_id, fence=fence, now=now)
 
     async def add_job(self, value: Job) -> None:
-        """Queue a job."""
-        await self._run(jobs.insert_job, value)
+        """Queue a job on a backup. Conflict unless that is available."""
+        await self._run(backups.add_job, value)
 
     async def job(self, project: str, job_id: str) -> Job:
         """NotFound."""
@@ -145,16 +145,14 @@ class Catalog:
         kind: JobKind | None = None,
         limit: int = 1000,
     ) -> list[Job]:
-        """Return the newest jobs first."""
+        """Return the newest jobs first, without their requests, which may be long."""
         return await self._run(jobs.all_of, project, state=state, kind=kind, limit=limit)
 
     async def attempts(self, job_id: str) -> list[Attempt]:
         """Return a job's attempts, the oldest first."""
         return await self._run(jobs.attempts_of, job_id)
 
-    async def claim_job(
-        self, owner: str, lease_s: float, *, kinds: Collection[JobKind] | None = None
-    ) -> Job | None:
+    async def claim_job(self, owner: str, lease_s: float, *, kinds: Collection[JobKind] | None = None) -> Job | None:
         """Take the oldest job that is free, with a higher fence; None when there is none."""
         return await self._run(jobs.claim, owner, lease_s=lease_s, kinds=kinds, now=self._clock.now())
 
@@ -176,12 +174,10 @@ class Catalog:
     ) -> None:
         """End a job, and with it the backup that it was to make, unless that is published. LeaseLost."""
         now = self._clock.now()
-        await self._run(
-            jobs.finish, job_id, fence, state=state, failure=failure, progress=progress, now=now
-        )
+        await self._run(jobs.finish, job_id, fence, state=state, failure=failure, progress=progress, now=now)
 
     async def request_cancel(self, project: str, job_id: str) -> JobState:
-        """queued -> cancelled, running -> cancelling; return which. NotFound; Conflict when it has ended."""
+        """Queued -> cancelled, running -> cancelling; return which. NotFound; Conflict when it has ended."""
         return await self._run(jobs.request_cancel, project, job_id, self._clock.now())
 
     async def record_pack(self, job_id: str, pack_id: str) -> None:
@@ -192,9 +188,7 @@ class Catalog:
         """Return the packs that the attempts of a job meant to upload."""
         return await self._run(jobs.packs, job_id)
 
-    async def _run(
-        self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    async def _run(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         def transaction() -> T:
             with self._engine.begin() as connection:
                 return work(connection, *args, **kwargs)
@@ -218,7 +212,7 @@ def _engine(url: str) -> Engine:
     return engine
 
 
-def _configure_sqlite(connection: Any, record: ConnectionPoolEntry) -> None:
+def _configure_sqlite(connection: Any, _record: ConnectionPoolEntry) -> None:
     assert isinstance(connection, sqlite3.Connection)
     connection.isolation_level = None  # Transactions begin where SQLAlchemy says, not where Python guesses.
     for pragma in (

@@ -1,4 +1,4 @@
-"""The tables, in SQLAlchemy Core. A change here needs a revision in ``migrations/versions``; a test compares."""
+"""The tables, in SQLAlchemy Core. A change here needs a revision in ``migrations/versions``."""
 
 from __future__ import annotations
 

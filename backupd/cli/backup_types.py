@@ -28,14 +28,10 @@ def register(nouns: Any, shared: ArgumentParser) -> None:
     adding.add_argument("--chunk-size-bytes", type=int, help="a power of two from 65536 to 4194304")
     adding.add_argument("--compression-level", type=int, help="from 1 (fast) to 19 (small)")
     adding.add_argument("--no-encryption", action="store_true", help="store chunks in the clear")
-    adding.add_argument(
-        "--no-deduplication", action="store_true", help="look for known chunks in the parent only"
-    )
+    adding.add_argument("--no-deduplication", action="store_true", help="look for known chunks in the parent only")
     noun.verb("list", "list the backup types", index)
     noun.verb("show", "show one backup type", show).add_argument("type", help="name or id")
-    noun.verb("remove", "remove a backup type that no volume uses", remove).add_argument(
-        "type", help="name or id"
-    )
+    noun.verb("remove", "remove a backup type that no volume uses", remove).add_argument("type", help="name or id")
 
 
 async def add(context: Context, arguments: Namespace) -> None:

@@ -41,7 +41,7 @@ def _register_create(creating: ArgumentParser) -> None:
     creating.add_argument(
         "--changed-extents",
         metavar="FILE",
-        help='JSON list of what changed since the parent; "-" reads standard input',
+        help='JSON list of what changed since --parent; "-" reads standard input',
     )
     add_wait(creating)
 

@@ -49,9 +49,7 @@ class Client:
         """Delete ``path`` and return the answer, None when it is empty. Raises CommandError."""
         return await self._call("DELETE", path)
 
-    async def _call(
-        self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None
-    ) -> Any:
+    async def _call(self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None) -> Any:
         # A stream, because a million extents are sent piece by piece.
         data = None if body is None else io.BytesIO(json.dumps(body).encode())
         headers = None if body is None else {"Content-Type": "application/json"}

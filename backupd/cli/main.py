@@ -51,9 +51,7 @@ async def run(
     output = Output(stdout, as_json=arguments.json or not stdout.isatty())
     try:
         async with Client(arguments.url, read_token(arguments.token_file)) as client:
-            context = Context(
-                client=client, output=output, stderr=stderr, stdin=stdin, poll_interval_s=poll_interval_s
-            )
+            context = Context(client=client, output=output, stderr=stderr, stdin=stdin, poll_interval_s=poll_interval_s)
             await arguments.command(context, arguments)
     except CommandError as error:
         stderr.write(f"backupctl: {error}\n")
@@ -74,9 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_shared(
-    parser: argparse.ArgumentParser, *, url: str, token_file: str | None, as_json: bool | str
-) -> None:
+def _add_shared(parser: argparse.ArgumentParser, *, url: str, token_file: str | None, as_json: bool | str) -> None:
     parser.add_argument("--url", default=url, help="where the daemon listens (http://127.0.0.1:8776)")
     parser.add_argument("--token-file", default=token_file, metavar="FILE", help="file with a token")
     parser.add_argument(

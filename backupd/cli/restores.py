@@ -14,9 +14,7 @@ def register(nouns: Any, shared: ArgumentParser) -> None:
     noun = Noun(nouns, "restore", "backups written back", shared)
     creating = noun.verb("create", "write a backup to a new file or a block device", create)
     creating.add_argument("backup", help="id")
-    creating.add_argument(
-        "--to", required=True, metavar="PATH", help="absolute path, on the daemon's machine"
-    )
+    creating.add_argument("--to", required=True, metavar="PATH", help="absolute path, on the daemon's machine")
     creating.add_argument("--overwrite", action="store_true", help="destroy what is on the block device")
     add_wait(creating)
 

@@ -11,9 +11,7 @@ from backupd.cli.command import Context, Noun
 
 def register(nouns: Any, shared: ArgumentParser) -> None:
     """Add the noun and its verbs."""
-    noun = Noun(
-        nouns, "target", "the places where backups go, as the daemon's configuration names them", shared
-    )
+    noun = Noun(nouns, "target", "the places where backups go, as the daemon's configuration names them", shared)
     noun.verb("list", "list the targets", index)
     noun.verb("show", "show one target and what it can do", show).add_argument("target")
 

@@ -22,9 +22,7 @@ def register(nouns: Any, shared: ArgumentParser) -> None:
     adding.add_argument("--direct-io", action="store_true", help="read it past the page cache")
     noun.verb("list", "list the volumes", index)
     noun.verb("show", "show one volume", show).add_argument("volume", help="name or id")
-    noun.verb("remove", "forget a volume; its content stays", remove).add_argument(
-        "volume", help="name or id"
-    )
+    noun.verb("remove", "forget a volume; its content stays", remove).add_argument("volume", help="name or id")
 
 
 async def add(context: Context, arguments: Namespace) -> None:

@@ -11,9 +11,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 _SECRET_PARAMETER = re.compile(r"password|passwd|secret|token|signature|credential", re.IGNORECASE)
-_ADDRESS = re.compile(
-    r"\[(?P<ipv6>[0-9a-fA-F:.]+)\]:(?P<port6>\d{1,5})|(?P<host>[^\s:/\[\]]+):(?P<port>\d{1,5})"
-)
+_ADDRESS = re.compile(r"\[(?P<ipv6>[0-9a-fA-F:.]+)\]:(?P<port6>\d{1,5})|(?P<host>[^\s:/\[\]]+):(?P<port>\d{1,5})")
 
 
 @dataclass(frozen=True, slots=True)

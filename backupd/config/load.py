@@ -47,9 +47,7 @@ def _document(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text at byte {error.start}") from error
-    except (
-        ValueError
-    ) as error:  # tomllib names the line; an integer of thousands of digits is a bare ValueError.
+    except ValueError as error:  # tomllib names the line; an integer of thousands of digits is a bare ValueError.
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
     except OSError as error:
         raise ConfigError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import asdict
+
 from backupd.errors import CorruptObject
 from backupd.jobs.resources import Resources
 from backupd.jobs.run import JobRun
@@ -89,9 +90,7 @@ class _Attempt:
         return manifest
 
     def _source(self) -> Source:
-        source = FileSource(
-            self._volume.path, allow_live=self._volume.allow_live, direct_io=self._volume.direct_io
-        )
+        source = FileSource(self._volume.path, allow_live=self._volume.allow_live, direct_io=self._volume.direct_io)
         given = self._job.request.get("changed_extents")
         if given is None:
             return source
@@ -143,9 +142,7 @@ class _Attempt:
         )
         return self._manifest(point, reading, tree.root, statistics)
 
-    def _manifest(
-        self, point: PointInTime, reading: Reading, root: Pointer | None, statistics: Statistics
-    ) -> Manifest:
+    def _manifest(self, point: PointInTime, reading: Reading, root: Pointer | None, statistics: Statistics) -> Manifest:
         backup = self._backup
         return Manifest(
             backup_id=backup.id,

@@ -13,7 +13,7 @@ from backupd.repository.opened import Repositories
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """Shared by all jobs of the daemon; ``job_memory_bytes`` is each running job's part of the memory limit."""
+    """Shared by all jobs of the daemon; ``job_memory_bytes`` is each running job's part of the limit."""
 
     catalog: Catalog
     clock: Clock

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from backupd.jobs.resources import Resources
-from backupd.jobs.stored import open_backup
 from backupd.jobs.run import JobRun
+from backupd.jobs.stored import open_backup
 from backupd.model import Job
 from backupd.pipeline.progress import ProgressMeter
 from backupd.pipeline.restore import RestorePipeline

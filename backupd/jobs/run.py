@@ -48,6 +48,4 @@ class JobRun:
 
     async def heartbeat(self) -> JobState:
         """Renew the lease, write the progress down and return the job's state. LeaseLost."""
-        return await self._catalog.heartbeat(
-            self._job.id, self._job.fence, self._lease_s, self.progress.snapshot()
-        )
+        return await self._catalog.heartbeat(self._job.id, self._job.fence, self._lease_s, self.progress.snapshot())

@@ -13,9 +13,7 @@ from backupd.repository.repository import Repository
 async def open_backup(resources: Resources, job: Job) -> tuple[Backup, Repository, Manifest]:
     """Return the job's backup, its repository and its manifest; CorruptObject when the manifest is lost."""
     backup = await resources.catalog.backup(job.project, job.backup_id)
-    repository = await resources.repositories.open(
-        backup.project, backup.target, is_encrypted=backup.is_encrypted
-    )
+    repository = await resources.repositories.open(backup.project, backup.target, is_encrypted=backup.is_encrypted)
     manifest = await repository.manifest(backup.id)
     if manifest is None:
         raise CorruptObject(f"{layout.manifest(backup.id)} is lost: the target has no such object")

@@ -104,7 +104,7 @@ class Worker:
         return running.run.progress.snapshot() if running is not None else None
 
     async def stop(self) -> None:
-        """Claim no more, let running jobs end for a while, then interrupt them; they are resumed another time."""
+        """Claim no more, let running jobs end for a while, then interrupt the others, to be resumed later."""
         self._is_stopping = True
         self._woken.set()
         deadline_s = self._clock.monotonic() + self._shutdown_timeout_s
@@ -119,7 +119,7 @@ class Worker:
         try:
             return await self._catalog.claim_job(self._owner, self._lease_s)
         except CatalogError as error:
-            _log.error("no job can be claimed: %s", error)  # noqa: TRY400 - the message says it all
+            _log.error("no job can be claimed: %s", error)
             return None
 
     async def _attempt(self, job: Job) -> None:
@@ -130,7 +130,7 @@ class Worker:
             await self._supervise(running)
         except LeaseLost as error:
             _log.warning("%s", error)
-        except Exception:  # The boundary of one job: the others go on.
+        except Exception:  # noqa: BLE001 - the boundary of one job: the others go on
             # Only the catalog can fail here. The lease runs out, and the job is tried again.
             _log.exception("job %s: its end could not be written down", job.id)
         finally:
@@ -186,7 +186,7 @@ class Worker:
                 running.cancel(_End.LOST)
             except CatalogError as error:
                 # The fence keeps a lease that runs out meanwhile from doing harm.
-                _log.error("job %s: no heartbeat: %s", running.job.id, error)  # noqa: TRY400 - as above
+                _log.error("job %s: no heartbeat: %s", running.job.id, error)
 
 
 async def _call(body: JobBody, job: Job, run: JobRun) -> None:

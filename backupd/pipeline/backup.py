@@ -95,9 +95,7 @@ class BackupPipeline:
         ids = Ids(keys.id_key)
 
         def make_writer() -> FrameWriter:
-            return FrameWriter(
-                keys, compression_level=options.compression_level, is_encrypted=repository.is_encrypted
-            )
+            return FrameWriter(keys, compression_level=options.compression_level, is_encrypted=repository.is_encrypted)
 
         self._encoder = SpanEncoder(
             self._source,

@@ -45,9 +45,7 @@ class SpanDecoder:
         self._size_bytes = size_bytes
         self._stored_size_max = span_chunks * (chunk_size_bytes + OVERHEAD_BYTES_MAX)
         self._kits = Kits(
-            lambda: _Kit(
-                FrameReader(repository.keys), memoryview(mmap.mmap(-1, span_chunks * chunk_size_bytes))
-            ),
+            lambda: _Kit(FrameReader(repository.keys), memoryview(mmap.mmap(-1, span_chunks * chunk_size_bytes))),
             workers.thread_count,
         )
 
@@ -74,9 +72,7 @@ class SpanDecoder:
                 offset = index * self._chunk_size_bytes
                 end = min(offset + self._chunk_size_bytes, self._size_bytes)
                 with named(pointer):
-                    kit.reader.decode(
-                        Kind.CHUNK, pointer.id, frames[pointer], kit.plain[offset - base : end - base]
-                    )
+                    kit.reader.decode(Kind.CHUNK, pointer.id, frames[pointer], kit.plain[offset - base : end - base])
                 if runs and runs[-1][1] == offset:
                     runs[-1] = runs[-1][0], end
                 else:

@@ -17,9 +17,7 @@ class Span(NamedTuple):
     is_data: bool
 
 
-def spans(
-    source: PointInTime, changed: Iterable[Extent], *, chunk_size_bytes: int, span_chunks: int
-) -> Iterator[Span]:
+def spans(source: PointInTime, changed: Iterable[Extent], *, chunk_size_bytes: int, span_chunks: int) -> Iterator[Span]:
     """Yield, ascending, what ``changed`` covers, whole chunks at a time.
 
     Data comes in spans of at most ``span_chunks`` that do not cross a multiple of it, so that reads are

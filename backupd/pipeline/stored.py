@@ -24,9 +24,7 @@ class StoredChunks:
     is in a pack, because the backup is not published unless that pack arrives.
     """
 
-    def __init__(
-        self, repository: Repository, workers: Workers, index: ChunkIndex | None, record: RecordPack
-    ) -> None:
+    def __init__(self, repository: Repository, workers: Workers, index: ChunkIndex | None, record: RecordPack) -> None:
         self._repository = repository
         self._workers = workers
         self._index = index

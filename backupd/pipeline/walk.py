@@ -41,4 +41,3 @@ async def for_each_span(
             await queue.put(span)
         for _ in range(tasks_max):
             await queue.put(None)
-

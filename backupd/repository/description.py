@@ -34,9 +34,7 @@ class Description:
     created_at: str
 
 
-def write(
-    description: Description, keyring: Keyring, draw_nonce: Callable[[int], bytes] = os.urandom
-) -> bytes:
+def write(description: Description, keyring: Keyring, draw_nonce: Callable[[int], bytes] = os.urandom) -> bytes:
     """Return the object's bytes, the keys wrapped with the keyring's current master key."""
     fields: dict[str, Any] = {
         "format": FORMAT,

@@ -49,7 +49,7 @@ class ChunkIndex:
             marks = ",".join("?" * len(some))
             query = (
                 "SELECT chunks.id, packs.id, offset, length FROM chunks JOIN packs ON number = pack"
-                f" WHERE chunks.id IN ({marks})"  # noqa: S608 - question marks only
+                f" WHERE chunks.id IN ({marks})"
             )
             with self._lock:
                 rows = self._connection.execute(query, some).fetchall()

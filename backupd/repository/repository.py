@@ -83,9 +83,7 @@ class Repository:
 
     async def publish(self, published: Manifest) -> None:
         """Write the manifest, once: from here on the backup exists. Conflict when another one is there."""
-        writer = FrameWriter(
-            self.keys, compression_level=_MANIFEST_COMPRESSION_LEVEL, is_encrypted=self.is_encrypted
-        )
+        writer = FrameWriter(self.keys, compression_level=_MANIFEST_COMPRESSION_LEVEL, is_encrypted=self.is_encrypted)
         key = layout.manifest(published.backup_id)
         try:
             await self.target.put(key, manifest.encode(published, self.keys, writer), if_absent=True)

@@ -43,9 +43,7 @@ class DeviceDestination:
         if is_read_only:
             raise DestinationUnwritable(f"{self._path} is read-only")
         if found_bytes < self.size_bytes:
-            raise DestinationTooSmall(
-                f"{self._path} has {found_bytes} bytes, expected at least {self.size_bytes}"
-            )
+            raise DestinationTooSmall(f"{self._path} has {found_bytes} bytes, expected at least {self.size_bytes}")
 
     def write(self, offset_bytes: int, buffer: memoryview) -> None:
         self._device.write(offset_bytes, buffer)

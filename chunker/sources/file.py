@@ -133,9 +133,7 @@ class FilePoint:
             raise
 
     def _refuse_short_read(self, offset_bytes: int, expected_bytes: int, got_bytes: int) -> None:
-        raise SourceTooShort(
-            f"{self._path} at byte {offset_bytes}: expected {expected_bytes} bytes, got {got_bytes}"
-        )
+        raise SourceTooShort(f"{self._path} at byte {offset_bytes}: expected {expected_bytes} bytes, got {got_bytes}")
 
     def check(self) -> None:
         with _translated(self._path, "cannot be checked"):

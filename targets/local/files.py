@@ -26,15 +26,21 @@ class LocalFiles:
 
     open = staticmethod(os.open)
     close = staticmethod(os.close)
-    write = staticmethod(os.write)
-    pread = staticmethod(os.pread)
-    preadv = staticmethod(os.preadv)
     stat = staticmethod(os.stat)
     link = staticmethod(os.link)
     replace = staticmethod(os.replace)
     unlink = staticmethod(os.unlink)
     mkdir = staticmethod(os.mkdir)
     utime = staticmethod(os.utime)
+
+    def write(self, descriptor: int, body: memoryview) -> int:
+        return os.write(descriptor, body)
+
+    def pread(self, descriptor: int, length: int, offset: int) -> bytes:
+        return os.pread(descriptor, length, offset)
+
+    def preadv(self, descriptor: int, buffer: memoryview, offset: int) -> int:
+        return os.preadv(descriptor, [buffer], offset)
 
     def fsync(self, descriptor: int) -> None:
         os.fsync(descriptor)

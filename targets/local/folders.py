@@ -37,19 +37,22 @@ class Folders:
             yield directory, last
 
     def _made(self, name: str, directory: int, path: str) -> int:
-        if path in self._durable:
-            with suppress(FileNotFoundError):  # Somebody removed it.
-                return self._open(name, directory)
-        with suppress(FileExistsError):
-            self._files.mkdir(name, DIRECTORY_MODE, dir_fd=directory)
-        self._files.fsync(directory)
-        if len(self._durable) >= _DURABLE_COUNT_MAX:
-            self._durable.clear()  # Costs a few system calls again, and bounds the memory.
-        self._durable.add(path)
         try:
+            if path in self._durable:
+                with suppress(FileNotFoundError):  # Somebody removed it.
+                    return self._open(name, directory)
+            with suppress(FileExistsError):
+                self._files.mkdir(name, DIRECTORY_MODE, dir_fd=directory)
+            self._files.fsync(directory)
+            self._remember(path)
             return self._open(name, directory)
         except NotADirectoryError:
             raise folder_conflict(path) from None
+
+    def _remember(self, path: str) -> None:
+        if len(self._durable) >= _DURABLE_COUNT_MAX:
+            self._durable.clear()  # Costs a few system calls again, and bounds the memory.
+        self._durable.add(path)
 
     def _open(self, name: str, directory: int) -> int:
         try:
@@ -67,6 +70,4 @@ def folder_conflict(key: str) -> InvalidKey:
 
 def link_refused(name: str) -> OSError:
     """Return the error for a link that must not be followed; not every system call gives it by itself."""
-    return OSError(
-        errno.ELOOP, f"{name} is a symbolic link, expected a file or directory: {os.strerror(errno.ELOOP)}"
-    )
+    return OSError(errno.ELOOP, f"{name} is a symbolic link, expected a file or directory: {os.strerror(errno.ELOOP)}")

@@ -57,7 +57,7 @@ class DirectoryStore:
             end = range_end(key, size_bytes, offset=offset, length=buffer.nbytes)
             filled = 0
             while filled < buffer.nbytes:
-                count = self._files.preadv(file, [buffer[filled:]], offset + filled)
+                count = self._files.preadv(file, buffer[filled:], offset + filled)
                 filled += _checked(key, count, offset + filled, end)
 
     def head(self, key: str) -> ObjectInfo:

@@ -46,9 +46,7 @@ class LocalTarget:
 
     capabilities = Capabilities(name="local", conditional_put=True, object_size_bytes_max=UNLIMITED_BYTES)
 
-    def __init__(
-        self, root: Path, options: LocalOptions | None = None, *, files: LocalFiles | None = None
-    ) -> None:
+    def __init__(self, root: Path, options: LocalOptions | None = None, *, files: LocalFiles | None = None) -> None:
         options = options or LocalOptions()
         files = files or (LocalFiles() if options.fsync else UnsyncedFiles())
         self._store = DirectoryStore(Root(root, create=options.create, files=files), files)

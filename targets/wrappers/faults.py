@@ -22,9 +22,7 @@ class Effect(StrEnum):
     HANG = "hang"  # nothing is done until the caller gives up
     TORN_PUT = "torn_put"  # the first half of the object is stored, then the error
     BIT_FLIP = "bit_flip"  # one bit of what is read is wrong
-    STALE_LIST = (
-        "stale_list"  # a listing misses what was put, and shows what was deleted, through this wrapper
-    )
+    STALE_LIST = "stale_list"  # a listing misses what was put, and shows what was deleted, through this wrapper
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,9 +146,7 @@ class Faults:
         drawn = []
         for number, fault in enumerate(self._faults):
             chance = random.random()  # Drawn for each fault, so that those of one do not depend on another.
-            if fault.operation not in (None, operation) or (
-                fault.matches and not fault.matches(operation, key)
-            ):
+            if fault.operation not in (None, operation) or (fault.matches and not fault.matches(operation, key)):
                 continue
             self._matched[number] += 1
             if fault.at_call in (None, self._matched[number]) and chance < fault.probability:

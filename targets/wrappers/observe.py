@@ -37,9 +37,7 @@ class Counters:
 class Observe:
     """Counts in ``counters`` and logs a line per operation at level debug: names and sizes, never content."""
 
-    def __init__(
-        self, inner: Target, *, name: str | None = None, monotonic: Callable[[], float] | None = None
-    ) -> None:
+    def __init__(self, inner: Target, *, name: str | None = None, monotonic: Callable[[], float] | None = None) -> None:
         self._inner = inner
         self._name = name or inner.capabilities.name
         self._monotonic = monotonic or _loop_time_s

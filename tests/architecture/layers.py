@@ -54,9 +54,7 @@ CLI_MAY_IMPORT = {*sys.stdlib_module_names, "aiohttp"}
 def imported(text: str, path: Path, modules: Iterable[str]) -> set[str]:
     """Return what a file imports; ``from package import module`` is an import of the module."""
     package = module_of(path) if path.name == "__init__.py" else ".".join(path.parent.parts)
-    known = {
-        ".".join(parts[:end]) for parts in (m.split(".") for m in modules) for end in range(1, len(parts) + 1)
-    }
+    known = {".".join(parts[:end]) for parts in (m.split(".") for m in modules) for end in range(1, len(parts) + 1)}
     return {
         f"{module}.{name}" if f"{module}.{name}" in known else module
         for module, name in imports_of(ast.parse(text), package)

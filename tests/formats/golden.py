@@ -21,9 +21,7 @@ from chunker.node import Pointer
 from chunker.pack import PackWriter
 
 DIRECTORY = Path(__file__).parent / "v1"
-KEYS = RepositoryKeys(
-    repository_id=bytes(range(16)), id_key=bytes(range(32, 64)), data_key=bytes(range(64, 96))
-)
+KEYS = RepositoryKeys(repository_id=bytes(range(16)), id_key=bytes(range(32, 64)), data_key=bytes(range(64, 96)))
 MASTER_KEY = bytes(range(96, 128))
 PACK_ID = bytes(range(160, 176))
 BACKUP_ID = "7d444840-9dc0-4d5b-8f5c-2d1d7a0c2e11"
@@ -44,9 +42,7 @@ def counting_nonces() -> Callable[[int], bytes]:
 
 
 def frame(plain: bytes, *, is_encrypted: bool = True) -> bytes:
-    writer = FrameWriter(
-        KEYS, compression_level=3, is_encrypted=is_encrypted, draw_nonce=counting_nonces()
-    )
+    writer = FrameWriter(KEYS, compression_level=3, is_encrypted=is_encrypted, draw_nonce=counting_nonces())
     out = memoryview(bytearray(len(plain) + OVERHEAD_BYTES_MAX))
     chunk_id = Ids(KEYS.id_key).of(Kind.CHUNK, plain)
     return bytes(out[: writer.encode(Kind.CHUNK, chunk_id, memoryview(plain), out)])

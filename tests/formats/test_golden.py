@@ -43,7 +43,9 @@ def test_p8_old_todays_writer_makes_the_released_bytes(name: str) -> None:
     assert golden.FILES[name]() == stored(name)
 
 
-@pytest.mark.parametrize("name", [n for n in golden.FILES if n not in ("frame-raw-encrypted.bin", "frame-raw-plain.bin")])
+@pytest.mark.parametrize(
+    "name", [n for n in golden.FILES if n not in ("frame-raw-encrypted.bin", "frame-raw-plain.bin")]
+)
 def test_the_page_shows_the_released_bytes(name: str) -> None:
     assert dumps()[name].rstrip(b"\n") == stored(name).rstrip(b"\n")
 

@@ -127,7 +127,7 @@ def test_equal_content_gives_equal_roots(version: tuple[int, list[Change]]) -> N
     async def scenario() -> None:
         nodes = DictNodes()
         tree, model = await write(nodes, Tree(None, 1), {}, *version)
-        changes = [(index, index + 1, None) for index in sorted(model)]
+        changes: list[Change] = [(index, index + 1, None) for index in sorted(model)]
         emptied, nothing = await write(nodes, tree, model, version[0], changes)
         assert nothing == {}
         assert emptied.root is None

@@ -59,9 +59,7 @@ class World:
             await self.application.backup_types.add(NewBackupType(name=backup_type, target="local"))
         path = self.sources / f"{name}.img"
         path.write_bytes(bytes(VOLUME_BYTES))
-        await self.application.volumes.add(
-            PROJECT, NewVolume(name=name, path=str(path), backup_type=backup_type)
-        )
+        await self.application.volumes.add(PROJECT, NewVolume(name=name, path=str(path), backup_type=backup_type))
 
     async def add_backup(self, volume: str = "disk") -> Backup:
         """Make a backup that is available."""

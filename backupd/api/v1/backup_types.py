@@ -31,9 +31,7 @@ async def index(request: web.Request) -> web.Response:
 @routes.get("/v1/backup-types/{id}")
 async def show(request: web.Request) -> web.Response:
     """Show one backup type, by id or name."""
-    return web.json_response(
-        views.backup_type(await services(request).backup_types.one(request.match_info["id"]))
-    )
+    return web.json_response(views.backup_type(await services(request).backup_types.one(request.match_info["id"])))
 
 
 @routes.delete("/v1/backup-types/{id}")

@@ -12,8 +12,8 @@ from backupd.application.backups import NewBackup
 
 routes = web.RouteTableDef()
 
-# A million changed extents fit.
-_BODY_BYTES_MAX = 64 * 1024**2
+# As many changed extents fit as are taken.
+_BODY_BYTES_MAX = 8 * 1024**2
 
 
 @routes.post("/v1/backups")
@@ -37,9 +37,7 @@ async def index(request: web.Request) -> web.Response:
 @routes.get("/v1/backups/{id}")
 async def show(request: web.Request) -> web.Response:
     """Show one backup."""
-    return web.json_response(
-        views.backup(await services(request).backups.one(PROJECT, request.match_info["id"]))
-    )
+    return web.json_response(views.backup(await services(request).backups.one(PROJECT, request.match_info["id"])))
 
 
 @routes.delete("/v1/backups/{id}")

@@ -28,9 +28,7 @@ async def index(request: web.Request) -> web.Response:
 @routes.get("/v1/jobs/{id}")
 async def show(request: web.Request) -> web.Response:
     """Show one job with its attempts and result."""
-    return web.json_response(
-        views.job_detail(await services(request).jobs.one(PROJECT, request.match_info["id"]))
-    )
+    return web.json_response(views.job_detail(await services(request).jobs.one(PROJECT, request.match_info["id"])))
 
 
 @routes.post("/v1/jobs/{id}/cancel")

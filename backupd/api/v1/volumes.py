@@ -25,17 +25,13 @@ async def add(request: web.Request) -> web.Response:
 async def index(request: web.Request) -> web.Response:
     """List the volumes."""
     check_query(request)
-    return web.json_response(
-        [views.volume(volume) for volume in await services(request).volumes.all(PROJECT)]
-    )
+    return web.json_response([views.volume(volume) for volume in await services(request).volumes.all(PROJECT)])
 
 
 @routes.get("/v1/volumes/{id}")
 async def show(request: web.Request) -> web.Response:
     """Show one volume, by id or name."""
-    return web.json_response(
-        views.volume(await services(request).volumes.one(PROJECT, request.match_info["id"]))
-    )
+    return web.json_response(views.volume(await services(request).volumes.one(PROJECT, request.match_info["id"])))
 
 
 @routes.delete("/v1/volumes/{id}")

@@ -138,9 +138,10 @@ async def test_a_verification_is_started(with_volume: Served) -> None:
 
 
 async def test_the_extents_of_a_job_stay_inside(with_volume: Served) -> None:
-    await with_volume.world.add_backup()
+    parent = await with_volume.world.add_backup()
     extents = [{"offset_bytes": 0, "length_bytes": 512}]
-    _, started = await with_volume.post("/v1/backups", {"volume": "disk", "changed_extents": extents})
+    body = {"volume": "disk", "parent": parent.id, "changed_extents": extents}
+    _, started = await with_volume.post("/v1/backups", body)
     assert "request" not in started["job"]
     job = await with_volume.world.catalog.job(PROJECT, started["job"]["id"])
     assert job.request == {"changed_extents": [[0, 512]]}

@@ -135,16 +135,22 @@ async def test_the_parent_that_is_named_is_taken(world: World) -> None:
 
 
 async def test_changed_extents_are_what_the_job_gets(world: World) -> None:
-    await world.add_backup()
+    parent = await world.add_backup()
     extents = [{"offset_bytes": 0, "length_bytes": 512}, {"offset_bytes": 4096, "length_bytes": 1}]
-    _, job = await create(world, changed_extents=extents)
+    _, job = await create(world, changed_extents=extents, parent=parent.id)
     assert job.request == {"changed_extents": [[0, 512], [4096, 1]]}
 
 
 async def test_no_changed_extent_is_not_the_same_as_none_given(world: World) -> None:
-    await world.add_backup()
-    _, job = await create(world, changed_extents=[])
+    parent = await world.add_backup()
+    _, job = await create(world, changed_extents=[], parent=parent.id)
     assert job.request == {"changed_extents": []}
+
+
+async def test_changed_extents_say_since_which_backup(world: World) -> None:
+    await world.add_backup()
+    with pytest.raises(InvalidRequest, match="parent = null: expected the backup that changed_extents are"):
+        await create(world, changed_extents=[])
 
 
 async def test_a_full_backup_takes_no_changed_extents(world: World) -> None:
@@ -184,7 +190,7 @@ def test_a_bad_extent_is_named(extent: object, message: str) -> None:
 
 
 def test_too_many_extents_are_refused() -> None:
-    with pytest.raises(InvalidRequest, match='changed_extents = "1000001 extents": expected at most 1000000'):
+    with pytest.raises(InvalidRequest, match='changed_extents = "100001 extents": expected at most 100000'):
         parse_changed_extents([None] * (EXTENTS_MAX + 1))
 
 

@@ -132,9 +132,7 @@ def test_a_directory_is_no_destination(tmp_path: Path) -> None:
     assert destination_problem(f"{tmp_path}/new/", tmp_path).endswith("expected a file name, not a directory")
 
 
-def test_a_block_device_is_a_destination_only_when_it_may_be_overwritten(
-    image: Path, attach_loop: AttachLoop
-) -> None:
+def test_a_block_device_is_a_destination_only_when_it_may_be_overwritten(image: Path, attach_loop: AttachLoop) -> None:
     device = attach_loop(image)
     problem = destination_problem(device, Path("/dev"))
     assert problem == (

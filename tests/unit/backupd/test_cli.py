@@ -46,9 +46,7 @@ class Shell:
     async def __call__(self, *arguments: str, terminal: bool = False, stdin: str = "") -> int:
         stdout, stderr = (Terminal(), Terminal()) if terminal else (io.StringIO(), io.StringIO())
         parsed = build_parser().parse_args(["--url", self.served.url, *arguments])
-        code = await run(
-            parsed, stdout=stdout, stderr=stderr, stdin=io.StringIO(stdin), poll_interval_s=0.001
-        )
+        code = await run(parsed, stdout=stdout, stderr=stderr, stdin=io.StringIO(stdin), poll_interval_s=0.001)
         self.out, self.err = stdout.getvalue(), stderr.getvalue()
         return code
 
@@ -111,18 +109,20 @@ async def test_a_backup_is_started(with_volume: Shell) -> None:
 
 
 async def test_changed_extents_come_from_standard_input(with_volume: Shell) -> None:
-    await with_volume.world.add_backup()
+    parent = (await with_volume.world.add_backup()).id
     extents = '[[0, 512], {"start": 4096, "length": 4096, "dirty": true}]'
-    assert await with_volume("backup", "create", "disk", "--changed-extents", "-", stdin=extents) == 0
+    command = ("backup", "create", "disk", "--parent", parent, "--changed-extents", "-")
+    assert await with_volume(*command, stdin=extents) == 0
     job = await with_volume.world.claim_job()
     assert job.request == {"changed_extents": [[0, 512], [4096, 4096]]}
 
 
 async def test_a_long_list_of_extents_is_sent(with_volume: Shell) -> None:
-    await with_volume.world.add_backup()
+    parent = (await with_volume.world.add_backup()).id
     extents = [[8192 * index, 4096] for index in range(40_000)]
     text = json.dumps(extents)
-    assert await with_volume("backup", "create", "disk", "--changed-extents", "-", stdin=text) == 0
+    command = ("backup", "create", "disk", "--parent", parent, "--changed-extents", "-")
+    assert await with_volume(*command, stdin=text) == 0
     job = await with_volume.world.claim_job()
     assert job.request == {"changed_extents": extents}
 
@@ -236,12 +236,8 @@ async def test_the_token_of_the_file_is_sent(tmp_path: Path) -> None:
         assert await shell("volume", "list", "--token-file", str(token_file)) == 0
 
 
-@pytest.mark.parametrize(
-    "arguments", [["volume"], ["nothing"], ["backup", "create", "a", "--full", "--incremental"]]
-)
-def test_a_bad_command_line_is_a_usage_error(
-    arguments: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.parametrize("arguments", [["volume"], ["nothing"], ["backup", "create", "a", "--full", "--incremental"]])
+def test_a_bad_command_line_is_a_usage_error(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         build_parser().parse_args(arguments)
     assert caught.value.code == 2
@@ -257,9 +253,7 @@ async def test_an_interrupt_leaves_the_job_alone_and_says_so(with_volume: Shell)
         waiting = tasks.create_task(run(parsed, stdout=io.StringIO(), stderr=stderr, stdin=io.StringIO()))
         await stderr.written.wait()
         waiting.cancel()
-    assert stderr.getvalue().endswith(
-        f"\nthe job goes on; to wait for it again: backupctl job wait {job_id}\n"
-    )
+    assert stderr.getvalue().endswith(f"\nthe job goes on; to wait for it again: backupctl job wait {job_id}\n")
     await with_volume("job", "show", job_id)
     assert with_volume.document["state"] == "queued"
 

@@ -32,10 +32,7 @@ def test_an_empty_table_has_its_headings() -> None:
 def test_a_listing_flattens_inner_documents() -> None:
     document = {"id": "1", "progress": {"done_bytes": 0}, "attempts": [{"state": "lost"}], "empty": []}
     assert listing(document) == (
-        "id                   1\n"
-        "progress.done_bytes  0 B\n"
-        "attempts.1.state     lost\n"
-        "empty                []\n"
+        "id                   1\nprogress.done_bytes  0 B\nattempts.1.state     lost\nempty                []\n"
     )
 
 
@@ -117,7 +114,5 @@ def test_bad_extents_are_refused(text: str, message: str) -> None:
 
 
 def test_an_absent_file_of_extents_is_named() -> None:
-    with pytest.raises(
-        InvalidInput, match="--changed-extents /none: cannot be read: no such file or directory"
-    ):
+    with pytest.raises(InvalidInput, match="--changed-extents /none: cannot be read: no such file or directory"):
         read_changed_extents("/none", io.StringIO())

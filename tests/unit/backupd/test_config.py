@@ -108,18 +108,14 @@ def test_every_problem_is_reported_at_once(file: Path) -> None:
         ("defaults", 'url = "file:///a"', "defaults.url: unknown key; expected one of operation_timeout_s"),
     ],
 )
-def test_a_bad_value_is_named_with_what_was_expected(
-    file: Path, section: str, line: str, problem: str
-) -> None:
+def test_a_bad_value_is_named_with_what_was_expected(file: Path, section: str, line: str, problem: str) -> None:
     (found,) = problems(file, f"[{section}]\n{line}\n{TARGET}")
     assert found.startswith(problem)
 
 
 def test_memory_must_be_enough_for_each_running_job(file: Path) -> None:
     (found,) = problems(file, f"[daemon]\nrunning_jobs_max = 4\n{TARGET}")
-    assert found.startswith(
-        "daemon.memory_limit_bytes = 67108864: expected at least 33554432 for each of 4 running"
-    )
+    assert found.startswith("daemon.memory_limit_bytes = 67108864: expected at least 33554432 for each of 4 running")
     assert found.endswith("that is 134217728")
 
 
@@ -188,9 +184,7 @@ def test_a_token_file_that_others_can_read_is_refused(file: Path, tmp_path: Path
     tokens.touch()
     tokens.chmod(0o640)
     first, hint = problems(file, f'[daemon]\ntoken_file = "{tokens}"\n{TARGET}')
-    assert first.startswith(
-        f"daemon.token_file = '{tokens}': has mode 0640; expected a file that only its owner"
-    )
+    assert first.startswith(f"daemon.token_file = '{tokens}': has mode 0640; expected a file that only its owner")
     assert hint == f"HINT: chmod 0600 {tokens}"
 
 
@@ -218,9 +212,7 @@ def test_bytes_that_are_no_text_are_refused(file: Path) -> None:
 
 
 def test_a_missing_file_says_how_to_name_another(file: Path) -> None:
-    with pytest.raises(
-        ConfigError, match=r"cannot be read: no such file or directory\nHINT: .*BACKUPD_CONFIG"
-    ):
+    with pytest.raises(ConfigError, match=r"cannot be read: no such file or directory\nHINT: .*BACKUPD_CONFIG"):
         load(file)
 
 
@@ -239,9 +231,7 @@ def test_the_complete_file_of_the_page_is_valid(file: Path) -> None:
 
 def test_the_page_has_every_key_and_no_other() -> None:
     documented = set()
-    for section, body in re.findall(
-        r"^## `\[(.+?)\]`\n(.*?)(?=^## |\Z)", PAGE.read_text(), re.DOTALL | re.MULTILINE
-    ):
+    for section, body in re.findall(r"^## `\[(.+?)\]`\n(.*?)(?=^## |\Z)", PAGE.read_text(), re.DOTALL | re.MULTILINE):
         documented |= {(section, key) for key in re.findall(r"^\| `(\w+)` \|", body, re.MULTILINE)}
     sections = {"daemon": DaemonConfig, "paths": PathsConfig, "defaults": TargetDefaults}
     keys = {(name, field.name) for name, section in sections.items() for field in fields(section)}

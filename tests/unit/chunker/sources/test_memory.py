@@ -39,9 +39,7 @@ def test_discarded_pages_are_holes_and_changes() -> None:
     parent = committed(volume)
     volume.discard(PAGE_BYTES, PAGE_BYTES)
     with opened(volume) as point:
-        assert Extent(PAGE_BYTES, SIZE_BYTES - PAGE_BYTES) not in list(
-            point.data_extents(Extent(0, SIZE_BYTES))
-        )
+        assert Extent(PAGE_BYTES, SIZE_BYTES - PAGE_BYTES) not in list(point.data_extents(Extent(0, SIZE_BYTES)))
         assert read(point, Extent(PAGE_BYTES, PAGE_BYTES)) == bytes(PAGE_BYTES)
         assert point.changed_since(parent).extents == (Extent(PAGE_BYTES, PAGE_BYTES),)
 

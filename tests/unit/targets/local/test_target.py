@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from targets.errors import ObjectExists, ShortRead, Unavailable
+from targets.local import LocalOptions, LocalTarget
+from targets.local.files import LocalFiles, UnsyncedFiles
+from targets.testing import keys
+from tests.support.local_files import FailingFiles, GatedFiles
+
+
+@pytest.fixture
+async def gated(tmp_path: Path) -> AsyncIterator[tuple[LocalTarget, GatedFiles]]:
+    files = GatedFiles()
+    target = LocalTarget(tmp_path, LocalOptions(threads=1), files=files)
+    yield target, files
+    files.gate.set()
+    await target.aclose()
+
+
+async def let_others_run() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_object_is_a_file_with_its_bytes(tmp_path: Path) -> None:
+    target = LocalTarget(tmp_path)
+    await target.put("packs/0a/1", b"content")
+    await target.aclose()
+    assert (tmp_path / "packs/0a/1").read_bytes() == b"content"
+
+
+async def test_other_users_cannot_read_objects(tmp_path: Path) -> None:
+    target = LocalTarget(tmp_path)
+    await target.put("packs/1", b"content")
+    await target.aclose()
+    for name in (".tmp", "packs", "packs/1"):
+        assert (tmp_path / name).stat().st_mode & 0o077 == 0
+
+
+async def test_cancelled_put_waits_for_its_thread(tmp_path: Path, gated: tuple[LocalTarget, GatedFiles]) -> None:
+    target, files = gated
+    body = bytearray(b"content")
+    async with asyncio.TaskGroup() as group:
+        put = group.create_task(target.put("key", body))
+        await files.reached.wait()
+        for _ in range(3):
+            put.cancel()
+            await let_others_run()
+            assert not put.done()
+        files.gate.set()
+    assert put.cancelled()
+    body.clear()  # BufferError if the thread still has it.
+    assert (tmp_path / "key").read_bytes() == b"content"
+    assert os.listdir(tmp_path / ".tmp") == []
+
+
+async def test_put_cancelled_before_its_turn_never_starts(
+    tmp_path: Path, gated: tuple[LocalTarget, GatedFiles]
+) -> None:
+    target, files = gated
+    async with asyncio.TaskGroup() as group:
+        group.create_task(target.put("first", b"content"))
+        await files.reached.wait()
+        second = group.create_task(target.put("second", b"content"))
+        await let_others_run()
+        second.cancel()
+        await let_others_run()
+        assert second.cancelled()
+        files.gate.set()
+    await target.put("third", b"content")
+    assert await keys(target) == ["first", "third"]
+
+
+async def test_loop_runs_on_while_the_disk_is_busy(gated: tuple[LocalTarget, GatedFiles]) -> None:
+    target, files = gated
+    async with asyncio.TaskGroup() as group:
+        put = group.create_task(target.put("key", b"content"))
+        await files.reached.wait()  # The loop could wait for it, and the thread is held.
+        assert not put.done()
+        files.gate.set()
+
+
+async def test_closing_waits_for_the_threads_but_not_on_the_loop(
+    gated: tuple[LocalTarget, GatedFiles],
+) -> None:
+    target, files = gated
+    async with asyncio.TaskGroup() as group:
+        put = group.create_task(target.put("key", b"content"))
+        await files.reached.wait()
+        closing = group.create_task(target.aclose())
+        await let_others_run()
+        assert not closing.done()
+        files.gate.set()
+    assert put.done()
+
+
+async def test_no_thread_is_left_after_closing(tmp_path: Path) -> None:
+    target = LocalTarget(tmp_path)
+    await target.put("key", b"content")
+    await target.aclose()
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("target-local")] == []
+
+
+async def test_left_listing_leaves_nothing_open(tmp_path: Path) -> None:
+    target = LocalTarget(tmp_path, LocalOptions(fsync=False))
+    for number in range(10):
+        await target.put(f"a/b/{number}", b"")
+    before = len(os.listdir("/proc/self/fd"))
+    listing = target.list("")
+    assert (await anext(listing)).size_bytes == 0
+    await listing.aclose()  # type: ignore[attr-defined]  # it is a generator, and the test knows it
+    assert len(os.listdir("/proc/self/fd")) == before
+    await target.aclose()
+
+
+async def test_object_that_shrinks_while_read_is_a_short_read(tmp_path: Path) -> None:
+    class CutFiles(LocalFiles):
+        def pread(self, descriptor: int, length: int, offset: int) -> bytes:
+            os.truncate(tmp_path / "key", 3)
+            return super().pread(descriptor, length, offset)
+
+    target = LocalTarget(tmp_path, files=CutFiles())
+    await target.put("key", b"content")
+    with pytest.raises(ShortRead, match="key: expected bytes up to 7, the object was cut to 3"):
+        await target.get("key")
+    await target.aclose()
+
+
+@pytest.mark.parametrize("call", ["open", "stat", "pread", "close"])
+async def test_failing_disk_is_not_a_missing_object(tmp_path: Path, call: str) -> None:
+    files = FailingFiles()
+    target = LocalTarget(tmp_path, files=files)
+    await target.put("key", b"content")
+    files.fail(call, errno.EIO)
+    with pytest.raises(Unavailable, match="get key: input/output error"):
+        await target.get("key")
+    await target.aclose()
+
+
+async def test_loser_of_a_race_syncs_the_name_of_the_winner(tmp_path: Path) -> None:
+    files = FailingFiles()
+    target = LocalTarget(tmp_path, files=files)
+    await target.put("key", b"first")
+    files.fail(None, 0)
+    with pytest.raises(ObjectExists):
+        await target.put("key", b"second", if_absent=True)
+    assert "fsync" in files.calls[files.calls.index("link") :]
+    await target.aclose()
+
+
+def test_sync_can_be_switched_off() -> None:
+    closed = os.open("/dev/null", os.O_RDONLY)
+    os.close(closed)
+    UnsyncedFiles().fsync(closed)  # The real one would say: bad file descriptor.
