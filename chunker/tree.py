@@ -113,6 +113,8 @@ class TreeWriter:
 
     async def finish(self) -> Tree:
         """Save what is still open and return the new tree."""
+        if not self._open and self._base.chunk_count == self._chunk_count:
+            return self._base
         await self._begin()
         if self._base.chunk_count > self._chunk_count:
             await self._drop(self._chunk_count, FANOUT**self._height)

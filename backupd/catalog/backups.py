@@ -9,23 +9,26 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 
 from backupd.catalog import rows
-from backupd.catalog.jobs import insert_job, require_fence
-from backupd.catalog.tables import backups, jobs
+from backupd.catalog.jobs import UNFINISHED, insert_job, require_fence
+from backupd.catalog.tables import backups, jobs, volumes
 from backupd.errors import Conflict, NotFound
-from backupd.model import Backup, BackupResult, BackupState, Job, JobState
-
-_UNFINISHED = (JobState.QUEUED, JobState.RUNNING, JobState.CANCELLING)
+from backupd.model import Backup, BackupResult, BackupState, Job
+from backupd.states import BACKUP, BackupEvent
 
 
 def create(connection: Connection, value: Backup, job: Job) -> None:
+    # The rows are locked, where the database locks rows, so that what was found stays so until the commit.
+    volume = select(volumes.c.id).where(volumes.c.id == value.volume_id).with_for_update()
+    if connection.execute(volume).first() is None:
+        raise NotFound(f"there is no volume {value.volume_id!r}")
     running = select(backups.c.id).where(
         backups.c.volume_id == value.volume_id, backups.c.state == BackupState.CREATING
     )
     found = connection.execute(running).first()
     if found is not None:
         raise Conflict(f"backup {found.id} of this volume is still being created")
-    if value.parent_id is not None and one(connection, value.parent_id).state is not BackupState.AVAILABLE:
-        raise Conflict(f"parent {value.parent_id} is not available any more")
+    if value.parent_id is not None:
+        _require_available(connection, value.parent_id)
     connection.execute(insert(backups).values(rows.from_backup(value)))
     insert_job(connection, job)
 
@@ -74,8 +77,7 @@ def publish(
     _change(
         connection,
         backup_id,
-        (BackupState.CREATING,),
-        state=BackupState.AVAILABLE,
+        BackupEvent.PUBLISHED,
         finished_at=now,
         size_bytes=result.size_bytes,
         parent_id=result.parent_id,
@@ -85,14 +87,13 @@ def publish(
 
 
 def add_job(connection: Connection, job: Job) -> None:
-    state = one(connection, job.backup_id).state
-    if state is not BackupState.AVAILABLE:
-        raise Conflict(f"backup {job.backup_id} is {state}, expected {BackupState.AVAILABLE}")
+    _require_available(connection, job.backup_id)
     insert_job(connection, job)
 
 
 def begin_delete(connection: Connection, backup_id: str, job: Job) -> None:
-    using = select(jobs.c.id, jobs.c.kind).where(jobs.c.backup_id == backup_id, jobs.c.state.in_(_UNFINISHED))
+    _change(connection, backup_id, BackupEvent.DELETE_REQUESTED)  # First, because it locks the row.
+    using = select(jobs.c.id, jobs.c.kind).where(jobs.c.backup_id == backup_id, jobs.c.state.in_(UNFINISHED))
     user = connection.execute(using).first()
     if user is not None:
         raise Conflict(f"backup {backup_id} is in use by {user.kind} job {user.id}")
@@ -101,19 +102,27 @@ def begin_delete(connection: Connection, backup_id: str, job: Job) -> None:
     ).first()
     if child is not None:
         raise Conflict(f"backup {backup_id} is the parent of backup {child.id}, which is being created")
-    _change(connection, backup_id, (BackupState.AVAILABLE, BackupState.ERROR), state=BackupState.DELETING)
     insert_job(connection, job)
 
 
 def finish_delete(connection: Connection, backup_id: str, *, job_id: str, fence: int, now: datetime) -> None:
     require_fence(connection, job_id, fence)
-    _change(connection, backup_id, (BackupState.DELETING,), state=BackupState.DELETED, finished_at=now)
+    _change(connection, backup_id, BackupEvent.DELETED, finished_at=now)
 
 
-def _change(connection: Connection, backup_id: str, expected: tuple[BackupState, ...], **values: Any) -> None:
-    changed = connection.execute(
-        update(backups).where(backups.c.id == backup_id, backups.c.state.in_(expected)).values(values)
-    )
-    if changed.rowcount == 0:
+def _require_available(connection: Connection, backup_id: str) -> None:
+    query = select(backups.c.state).where(backups.c.id == backup_id).with_for_update()
+    state = connection.execute(query).scalar()
+    if state is None:
+        raise NotFound(f"there is no backup {backup_id!r}")
+    if state != BackupState.AVAILABLE:
+        raise Conflict(f"backup {backup_id} is {state}, expected {BackupState.AVAILABLE}")
+
+
+def _change(connection: Connection, backup_id: str, event: BackupEvent, **values: Any) -> None:
+    expected = BACKUP.before(event)
+    state = BACKUP.after(expected[0], event)
+    mine = update(backups).where(backups.c.id == backup_id, backups.c.state.in_(expected))
+    if connection.execute(mine.values(state=state, **values)).rowcount == 0:
         found = one(connection, backup_id)
         raise Conflict(f"backup {backup_id} is {found.state}, expected {' or '.join(expected)}")

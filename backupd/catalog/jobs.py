@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, insert, or_, select, type_coerce, update
 
 from backupd.catalog import rows
 from backupd.catalog.tables import attempts, backups, job_packs, jobs
@@ -21,9 +22,16 @@ from backupd.model import (
     JobState,
     Progress,
 )
+from backupd.states import ATTEMPT, BACKUP, JOB, AttemptEvent, BackupEvent, JobEvent
 
-_HELD = (JobState.RUNNING, JobState.CANCELLING)
-_WITHOUT_REQUEST = [column for column in jobs.c if column is not jobs.c.request]
+UNFINISHED = tuple(state for state in JobState if not state.is_final)
+_HELD = JOB.before(JobEvent.RELEASED)
+# The changed extents of an incremental backup may be megabytes each, so a list of jobs has those of none.
+_SHORT_REQUEST = case((jobs.c.kind == JobKind.BACKUP, None), else_=jobs.c.request)
+_LISTED = [
+    type_coerce(_SHORT_REQUEST, jobs.c.request.type).label("request") if column is jobs.c.request else column
+    for column in jobs.c
+]
 _CANCELLED = Failure("job.cancelled", "cancelled on request")
 
 
@@ -44,7 +52,7 @@ def one(connection: Connection, job_id: str, project: str | None = None) -> Job:
 def all_of(
     connection: Connection, project: str, *, state: JobState | None, kind: JobKind | None, limit: int
 ) -> list[Job]:
-    query = select(*_WITHOUT_REQUEST).where(jobs.c.project == project)
+    query = select(*_LISTED).where(jobs.c.project == project)
     if state is not None:
         query = query.where(jobs.c.state == state)
     if kind is not None:
@@ -62,34 +70,38 @@ def claim(
     connection: Connection, owner: str, *, lease_s: float, kinds: Collection[JobKind] | None, now: datetime
 ) -> Job | None:
     """Take the oldest job that is queued or whose lease ran out, with a higher fence."""
-    free = or_(jobs.c.state == JobState.QUEUED, and_(jobs.c.state.in_(_HELD), jobs.c.lease_expires_at <= now))
-    query = select(jobs).where(free).order_by(jobs.c.created_at, jobs.c.id)
+    is_free = or_(jobs.c.state == JobState.QUEUED, jobs.c.lease_expires_at <= now)
+    query = select(jobs).where(jobs.c.state.in_(JOB.before(JobEvent.CLAIMED)), is_free)
     if kinds is not None:
         query = query.where(jobs.c.kind.in_(kinds))
-    found = connection.execute(query).first()
-    if found is None:
-        return None
-    job = rows.job(found)
-    taken = connection.execute(
-        update(jobs)
-        .where(jobs.c.id == job.id, jobs.c.state == job.state, jobs.c.fence == job.fence)
-        .values(
-            state=JobState.RUNNING if job.state is JobState.QUEUED else job.state,
+    query = query.order_by(jobs.c.created_at, jobs.c.id).limit(1).with_for_update(skip_locked=True)
+    while (found := connection.execute(query).first()) is not None:
+        job = rows.job(found)
+        claimed = replace(
+            job,
+            state=JOB.after(job.state, JobEvent.CLAIMED),
             fence=job.fence + 1,
             lease_owner=owner,
             lease_expires_at=now + timedelta(seconds=lease_s),
             started_at=job.started_at or now,
         )
-    )
-    if taken.rowcount == 0:  # Another node was faster; the caller asks again.
-        return None
-    _end_attempt(connection, job.id, job.fence, AttemptState.LOST, None, now)
-    connection.execute(
-        insert(attempts).values(
-            job_id=job.id, fence=job.fence + 1, owner=owner, state=AttemptState.RUNNING, started_at=now
-        )
-    )
-    return one(connection, job.id)
+        if _take(connection, job, claimed):
+            _end_attempt(connection, job.id, job.fence, AttemptEvent.LOST, None, now)
+            _begin_attempt(connection, claimed, now)
+            return claimed
+    return None  # A row that another node took meanwhile is no longer found.
+
+
+def _take(connection: Connection, seen: Job, claimed: Job) -> bool:
+    as_seen = and_(jobs.c.id == seen.id, jobs.c.state == seen.state, jobs.c.fence == seen.fence)
+    names = ("state", "fence", "lease_owner", "lease_expires_at", "started_at")
+    values = {name: getattr(claimed, name) for name in names}
+    return connection.execute(update(jobs).where(as_seen).values(values)).rowcount == 1
+
+
+def _begin_attempt(connection: Connection, job: Job, now: datetime) -> None:
+    values = {"job_id": job.id, "fence": job.fence, "owner": job.lease_owner, "started_at": now}
+    connection.execute(insert(attempts).values(state=AttemptState.RUNNING, **values))
 
 
 def release_leases(connection: Connection, owner: str, now: datetime) -> int:
@@ -104,7 +116,7 @@ def release_leases(connection: Connection, owner: str, now: datetime) -> int:
 def release(connection: Connection, job_id: str, fence: int, now: datetime) -> None:
     """Give one job back, so that the next worker resumes it at once."""
     _change(connection, job_id, fence, lease_expires_at=now)
-    _end_attempt(connection, job_id, fence, AttemptState.INTERRUPTED, None, now)
+    _end_attempt(connection, job_id, fence, AttemptEvent.INTERRUPTED, None, now)
 
 
 def heartbeat(
@@ -112,7 +124,7 @@ def heartbeat(
 ) -> JobState:
     lease_expires_at = now + timedelta(seconds=lease_s)
     _change(connection, job_id, fence, lease_expires_at=lease_expires_at, **_progress(progress))
-    return one(connection, job_id).state
+    return JobState(connection.execute(select(jobs.c.state).where(jobs.c.id == job_id)).scalar_one())
 
 
 def finish(
@@ -125,23 +137,30 @@ def finish(
     progress: Progress,
     now: datetime,
 ) -> None:
-    """End a job and its attempt; a backup that it was creating and did not publish ends with it."""
-    ended = rows.from_failure(failure)
+    """End a job and its attempt; a backup that it was creating and did not publish ends with it.
+
+    A job whose backup is published, or deleted, has succeeded, whatever happened to its worker after that.
+    """
+    if state is not JobState.SUCCEEDED and _has_done_its_work(connection, job_id):
+        state, failure = JobState.SUCCEEDED, None
     values = {"state": state, "finished_at": now, "lease_expires_at": None, "lease_owner": None}
-    _change(connection, job_id, fence, **values, **ended, **_progress(progress))
-    _end_attempt(connection, job_id, fence, AttemptState(state.value), failure, now)
+    _change(connection, job_id, fence, **values, **rows.from_failure(failure), **_progress(progress))
+    _end_attempt(connection, job_id, fence, AttemptEvent(state.value), failure, now)
     if state is not JobState.SUCCEEDED:
-        _end_backup(connection, job_id, failure or _CANCELLED, now)
+        _fail_backup(connection, job_id, failure or _CANCELLED, now)
 
 
 def request_cancel(connection: Connection, project: str, job_id: str, now: datetime) -> JobState:
     """A job that nobody holds ends at once; one that runs is told at its next heartbeat."""
-    one(connection, job_id, project)
+    job = one(connection, job_id, project)
     mine = jobs.c.id == job_id
     values = {"state": JobState.CANCELLED, "finished_at": now, **rows.from_failure(_CANCELLED)}
     queued = connection.execute(update(jobs).where(mine, jobs.c.state == JobState.QUEUED).values(values))
     if queued.rowcount:
-        _end_backup(connection, job_id, _CANCELLED, now)
+        if job.kind is JobKind.DELETE:
+            _keep_backup(connection, job.backup_id)
+        else:
+            _fail_backup(connection, job_id, _CANCELLED, now)
         return JobState.CANCELLED
     running = update(jobs).where(mine, jobs.c.state.in_(_HELD)).values(state=JobState.CANCELLING)
     if connection.execute(running).rowcount == 0:
@@ -175,29 +194,48 @@ def _end_attempt(
     connection: Connection,
     job_id: str,
     fence: int,
-    state: AttemptState,
+    event: AttemptEvent,
     failure: Failure | None,
     now: datetime,
 ) -> None:
+    mine = and_(attempts.c.job_id == job_id, attempts.c.fence == fence)
+    state = ATTEMPT.after(AttemptState.RUNNING, event)
     connection.execute(
         update(attempts)
-        .where(attempts.c.job_id == job_id, attempts.c.fence == fence, attempts.c.state == AttemptState.RUNNING)
+        .where(mine, attempts.c.state.in_(ATTEMPT.before(event)))
         .values(state=state, finished_at=now, **rows.from_failure(failure))
     )
 
 
-# A job that ends badly leaves its backup in error: not published, or its deletion perhaps half done.
-_UNFINISHED_BACKUP = {JobKind.BACKUP: BackupState.CREATING, JobKind.DELETE: BackupState.DELETING}
+# The work of these jobs is a change of their backup's state.
+_WORK = {JobKind.BACKUP: BackupEvent.PUBLISHED, JobKind.DELETE: BackupEvent.DELETED}
 
 
-def _end_backup(connection: Connection, job_id: str, failure: Failure, now: datetime) -> None:
-    job = one(connection, job_id)
-    if job.kind in _UNFINISHED_BACKUP:
-        connection.execute(
-            update(backups)
-            .where(backups.c.id == job.backup_id, backups.c.state == _UNFINISHED_BACKUP[job.kind])
-            .values(state=BackupState.ERROR, finished_at=now, **rows.from_failure(failure))
-        )
+def _has_done_its_work(connection: Connection, job_id: str) -> bool:
+    query = select(jobs.c.kind, backups.c.state).join_from(jobs, backups).where(jobs.c.id == job_id)
+    found = connection.execute(query).one()
+    kind, state = JobKind(found.kind), BackupState(found.state)
+    return kind in _WORK and state not in BACKUP.before(_WORK[kind])
+
+
+def _fail_backup(connection: Connection, job_id: str, failure: Failure, now: datetime) -> None:
+    """Leave a backup in error that was not published, or whose deletion may be half done."""
+    of_job = select(jobs.c.backup_id).where(jobs.c.id == job_id, jobs.c.kind.in_(_WORK)).scalar_subquery()
+    connection.execute(
+        update(backups)
+        .where(backups.c.id == of_job, backups.c.state.in_(BACKUP.before(BackupEvent.FAILED)))
+        .values(state=BackupState.ERROR, finished_at=now, **rows.from_failure(failure))
+    )
+
+
+def _keep_backup(connection: Connection, backup_id: str) -> None:
+    """Give a backup back as it was before a deletion that never began."""
+    is_whole: ColumnElement[bool] = and_(backups.c.size_bytes.is_not(None), backups.c.failure_code.is_(None))
+    connection.execute(
+        update(backups)
+        .where(backups.c.id == backup_id, backups.c.state.in_(BACKUP.before(BackupEvent.KEPT)))
+        .values(state=case((is_whole, BackupState.AVAILABLE), else_=BackupState.ERROR))
+    )
 
 
 def _progress(progress: Progress) -> dict[str, Any]:

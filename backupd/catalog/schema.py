@@ -24,7 +24,7 @@ def upgrade(connection: Connection) -> None:
     from alembic.util import CommandError  # noqa: PLC0415 - see above
 
     config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))  # As ConfigParser has it.
     config.attributes["connection"] = connection
     try:
         command.upgrade(config, "head")

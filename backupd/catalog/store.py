@@ -54,8 +54,8 @@ class Catalog:
 
     async def aclose(self) -> None:
         """Wait for the transaction that runs, and release the database."""
-        await asyncio.get_running_loop().run_in_executor(None, self._thread.shutdown)
-        self._engine.dispose()
+        await self._in_thread(self._engine.dispose)
+        self._thread.shutdown()
 
     async def add_backup_type(self, value: BackupType) -> None:
         """Conflict when the name is taken."""
@@ -193,18 +193,23 @@ class Catalog:
             with self._engine.begin() as connection:
                 return work(connection, *args, **kwargs)
 
-        future = asyncio.get_running_loop().run_in_executor(self._thread, transaction)
+        try:
+            return await self._in_thread(transaction)
+        except DBAPIError as error:
+            raise CatalogError(f"the catalog {self._engine.url.database} cannot be used: {error.orig}") from error
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        future = asyncio.get_running_loop().run_in_executor(self._thread, work)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
             await asyncio.wait([future])  # The transaction ends either way; who cancels may then rely on it.
             raise
-        except DBAPIError as error:
-            raise CatalogError(f"the catalog cannot be used: {error.orig}") from error
 
 
 def _engine(url: str) -> Engine:
-    engine = create_engine(url, pool_size=1, max_overflow=0)
+    # What is stored has no place in a log, not even in that of an error.
+    engine = create_engine(url, pool_size=1, max_overflow=0, hide_parameters=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
         # Take the write lock at once: a transaction that reads first and then writes could not wait for it.

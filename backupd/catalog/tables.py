@@ -97,6 +97,7 @@ backups = Table(
     Column("failure_code", String(64)),
     Column("failure_message", String),
     Index(None, "volume_id", "state"),
+    Index(None, "parent_id"),
 )
 
 jobs = Table(
@@ -121,6 +122,7 @@ jobs = Table(
     Column("failure_code", String(64)),
     Column("failure_message", String),
     Index(None, "state", "created_at"),
+    Index(None, "project", "created_at"),
     Index(None, "backup_id"),
 )
 

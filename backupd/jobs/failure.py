@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from backupd.errors import BackupdError
 from backupd.model import Failure
+from chunker.errors import ChunkerError
+from targets.errors import TargetError
 
 _OTHERS_MAX = 3
+_OURS = (BackupdError, ChunkerError, TargetError)
 
 
 def failure_of(error: BaseException) -> Failure:
     """Return the first cause in ``error``, with up to three others as notes.
 
-    Only errors that were written to be read (they have a ``code``) give their message; of any other only the
+    Only our own errors, which were written to be read, give their code and message; of any other only the
     type is told, because nobody has made sure that its message holds no secret.
     """
-    first, *others = list(_causes(error))
+    first, *others = _causes(error)
     notes = [f"also: {_message(other)}" for other in others[:_OTHERS_MAX]]
-    return Failure(code=getattr(first, "code", "internal"), message="\n".join([_message(first), *notes]))
+    code = first.code if isinstance(first, _OURS) else "internal"
+    return Failure(code=code, message="\n".join([_message(first), *notes]))
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -29,6 +34,6 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _message(error: BaseException) -> str:
-    if isinstance(getattr(error, "code", None), str):
+    if isinstance(error, _OURS):
         return str(error)
     return f"unexpected {type(error).__name__}; the daemon's log has the details"

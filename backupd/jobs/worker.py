@@ -41,13 +41,16 @@ class _Running:
 
     def start(self, group: asyncio.TaskGroup, body: JobBody) -> asyncio.Task[None]:
         self._task = group.create_task(_call(body, self.job, self.run), name=f"job-{self.job.id}")
+        if self.end is not None:
+            self._task.cancel()
         return self._task
 
     def cancel(self, end: _End) -> None:
-        """Cancel the body, once; publishing is not interrupted unless the job belongs to another worker."""
-        if self.end is None and self._task is not None and (end is _End.LOST or not self.run.is_publishing):
+        """Cancel the body, once, or as soon as it starts; a request for it comes too late for publishing."""
+        if self.end is None and not (end is _End.CANCELLED and self.run.is_publishing):
             self.end = end
-            self._task.cancel()
+            if self._task is not None:
+                self._task.cancel()
 
 
 class Worker:
@@ -76,7 +79,9 @@ class Worker:
         self._shutdown_timeout_s = shutdown_timeout_s
         self._running: dict[str, _Running] = {}
         self._woken = asyncio.Event()
+        self._ended = asyncio.Event()
         self._is_stopping = False
+        self._is_interrupting = False
 
     async def run(self) -> None:
         """Claim and run jobs until ``stop``; what this owner held when it died last is resumed first."""
@@ -109,7 +114,8 @@ class Worker:
         self._woken.set()
         deadline_s = self._clock.monotonic() + self._shutdown_timeout_s
         while self._running and (left_s := deadline_s - self._clock.monotonic()) > 0:
-            await self._clock.sleep(min(left_s, 0.1))
+            await pause(self._clock, self._ended, left_s)
+        self._is_interrupting = True  # Also what is being claimed at this moment.
         for running in self._running.values():
             running.cancel(_End.INTERRUPTED)
 
@@ -126,6 +132,8 @@ class Worker:
         run = JobRun(self._catalog, job, self._lease_s)
         running = self._running[job.id] = _Running(job, run)
         _log.info("job %s (%s of backup %s): attempt %d", job.id, job.kind, job.backup_id, job.fence)
+        if self._is_interrupting:
+            running.cancel(_End.INTERRUPTED)
         try:
             await self._supervise(running)
         except LeaseLost as error:
@@ -137,6 +145,7 @@ class Worker:
             del self._running[job.id]
             self._slots.release()
             self._woken.set()
+            self._ended.set()
 
     async def _supervise(self, running: _Running) -> None:
         job = running.job
@@ -171,8 +180,8 @@ class Worker:
             return JobState.SUCCEEDED, None
         if running.end is not None or _is_cancellation(error):
             return JobState.CANCELLED, _CANCELLED
-        assert error is not None, "a body is only cancelled with a reason"
-        return JobState.FAILED, _logged_failure(running.job, error)
+        # Without an error the body was cancelled by something in itself.
+        return JobState.FAILED, _logged_failure(running.job, error or asyncio.CancelledError())
 
     async def _heartbeat(self, running: _Running) -> None:
         """Renew the lease until cancelled; end the body when the job was cancelled or taken over."""

@@ -30,13 +30,13 @@ from backupd.repository.repository import Repository
 from chunker.digest import Ids, Kind
 from chunker.errors import SourceUnreadable
 from chunker.extents import Extent
-from chunker.frame import FrameWriter
+from chunker.frame import OVERHEAD_BYTES_MAX, FrameWriter
 from chunker.node import Pointer
 from chunker.sources.base import PointInTime
 from chunker.tree import Tree, TreeReader, TreeWriter
 
 SPAN_SIZE_BYTES = 2 * 1024 * 1024
-CHUNK_PACK_SIZE_BYTES = 8 * 1024 * 1024
+CHUNK_PACK_SIZE_BYTES = 8 * 1024 * 1024 + 16 * 1024  # Two of the largest chunks fit.
 NODE_PACK_SIZE_BYTES = 4 * 1024 * 1024
 _UPLOADS_MAX = 2
 _PLAN_BATCH = 64
@@ -86,6 +86,7 @@ class BackupPipeline:
         self._budget = budget
         self._progress = progress
         self._stored = stored
+        self._window = self._spans_in_flight()
         self._outcomes: Counter[Outcome] = Counter()
         self._new_bytes = 0
         self._make_stages(parent, repository)
@@ -104,7 +105,7 @@ class BackupPipeline:
             find=self._stored.find,
             chunk_size_bytes=options.chunk_size_bytes,
             span_chunks=options.span_chunks,
-            thread_count=self._workers.thread_count,
+            kit_count=min(self._workers.thread_count, self._window),
         )
         self._chunk_packer = Packer(
             self._budget, self._stored.store, pack_size_bytes=CHUNK_PACK_SIZE_BYTES, uploads_max=_UPLOADS_MAX
@@ -139,6 +140,19 @@ class BackupPipeline:
             for packer in packers:
                 packer.abandon()
         return tree
+
+    def _spans_in_flight(self) -> int:
+        """Return how many spans may be encoded ahead: enough for all threads if the memory is there.
+
+        Each takes its plain bytes and its frames. What is left must do for one open pack of either kind, or
+        nothing could ever be uploaded to make room.
+        """
+        span_size = self._options.span_chunks * (2 * self._options.chunk_size_bytes + OVERHEAD_BYTES_MAX)
+        left = self._budget.limit_bytes - CHUNK_PACK_SIZE_BYTES - NODE_PACK_SIZE_BYTES
+        if left < span_size:
+            needed = self._budget.limit_bytes - left + span_size
+            raise ValueError(f"a budget of {self._budget.limit_bytes} bytes, expected at least {needed}")
+        return min(self._workers.thread_count + 2, left // span_size)
 
     def statistics(self, *, duration_s: float, requests: int) -> Statistics:
         """Return what the backup cost so far."""
@@ -194,11 +208,10 @@ class BackupPipeline:
     async def _flights(self) -> AsyncGenerator[_Flight, None]:
         """Yield spans in order, a bounded number of them being encoded ahead."""
         window: deque[_Flight] = deque()
-        window_max = self._workers.thread_count + 2
         try:
             async for span in self._spans():
                 window.append(await self._launch(span))
-                if len(window) >= window_max:
+                if len(window) >= self._window:
                     yield window[0]
                     self._recover(window.popleft())
             while window:

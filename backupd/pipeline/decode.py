@@ -15,6 +15,7 @@ from backupd.repository.repository import Repository
 from chunker.digest import Kind
 from chunker.frame import OVERHEAD_BYTES_MAX, FrameReader
 
+_SPANS_AHEAD = 2
 WriteRun = Callable[[int, memoryview], None]
 """Take verified plain bytes at an offset of the volume; called from worker threads."""
 
@@ -44,9 +45,12 @@ class SpanDecoder:
         self._chunk_size_bytes = chunk_size_bytes
         self._size_bytes = size_bytes
         self._stored_size_max = span_chunks * (chunk_size_bytes + OVERHEAD_BYTES_MAX)
+        # Each span in flight takes its frames, and while a thread has it, its plain bytes.
+        in_flight_max = budget.limit_bytes // (self._stored_size_max + span_chunks * chunk_size_bytes)
+        self.spans_max = max(1, min(workers.thread_count + _SPANS_AHEAD, in_flight_max))
         self._kits = Kits(
             lambda: _Kit(FrameReader(repository.keys), memoryview(mmap.mmap(-1, span_chunks * chunk_size_bytes))),
-            workers.thread_count,
+            min(workers.thread_count, self.spans_max),
         )
 
     async def decode(self, span: SpanPointers, write: WriteRun) -> int:

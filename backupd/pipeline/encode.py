@@ -58,7 +58,7 @@ class SpanEncoder:
         find: FindChunks,
         chunk_size_bytes: int,
         span_chunks: int,
-        thread_count: int,
+        kit_count: int,
     ) -> None:
         self._source = source
         self._ids = ids
@@ -66,7 +66,7 @@ class SpanEncoder:
         self._chunk_size_bytes = chunk_size_bytes
         span_size = span_chunks * chunk_size_bytes
         self.frames_size_max = span_chunks * (chunk_size_bytes + OVERHEAD_BYTES_MAX)
-        self._kits = Kits(lambda: _Kit(memoryview(mmap.mmap(-1, span_size)), make_writer()), thread_count)
+        self._kits = Kits(lambda: _Kit(memoryview(mmap.mmap(-1, span_size)), make_writer()), kit_count)
 
     def encode(self, span: Span, parents: Mapping[int, Pointer], out: memoryview) -> list[Encoded]:
         """Read ``span`` and write the frames of its new chunks to ``out``, which has ``frames_size_max`` bytes.

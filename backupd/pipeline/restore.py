@@ -17,8 +17,6 @@ from backupd.repository.repository import Repository
 from chunker.destinations.base import Destination
 from chunker.extents import Extent
 
-_SPANS_AHEAD = 2
-
 
 class RestorePipeline:
     """Writes one backup to one destination."""
@@ -55,9 +53,7 @@ class RestorePipeline:
         """
         self._progress.total_bytes = self._manifest.size_bytes
         try:
-            await walk.for_each_span(
-                self._spans_and_zeros(), self._restore, tasks_max=self._workers.thread_count + _SPANS_AHEAD
-            )
+            await walk.for_each_span(self._spans_and_zeros(), self._restore, tasks_max=self._decoder.spans_max)
             await self._workers.run(self._destination.finish)
         except BaseException:
             await self._workers.run(self._destination.abort)

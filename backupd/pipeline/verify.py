@@ -20,7 +20,6 @@ from backupd.repository.repository import Repository
 from chunker.node import Pointer
 from chunker.pack import PackEntry
 
-_SPANS_AHEAD = 2
 _FOOTERS_REMEMBERED = 64
 
 
@@ -56,7 +55,7 @@ class VerifyPipeline:
         """Return when every byte of the backup was read and is right; CorruptObject names what is not."""
         self._progress.total_bytes = self._manifest.size_bytes
         spans = walk.spans(self._manifest.tree, self._load_nodes, span_chunks=self._span_chunks)
-        await walk.for_each_span(spans, self._verify, tasks_max=self._workers.thread_count + _SPANS_AHEAD)
+        await walk.for_each_span(spans, self._verify, tasks_max=self._decoder.spans_max)
         # What no chunk covers is zeros, which have nothing to be read.
         self._progress.add(self._progress.total_bytes - self._progress.done_bytes)
 

@@ -22,6 +22,9 @@ CREATE TABLE chunks (
     id BLOB PRIMARY KEY, pack INTEGER NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL
 ) WITHOUT ROWID;
 """
+_FIND = (
+    "SELECT chunks.id, packs.id, offset, length FROM chunks JOIN packs ON number = pack WHERE chunks.id IN ({marks})"
+)
 _CACHE_SIZE_KIB = 4096
 _IDS_PER_QUERY = 64
 
@@ -46,11 +49,7 @@ class ChunkIndex:
         found: dict[bytes, Pointer] = {}
         for first in range(0, len(ids), _IDS_PER_QUERY):
             some = ids[first : first + _IDS_PER_QUERY]
-            marks = ",".join("?" * len(some))
-            query = (
-                "SELECT chunks.id, packs.id, offset, length FROM chunks JOIN packs ON number = pack"
-                f" WHERE chunks.id IN ({marks})"
-            )
+            query = _FIND.format(marks=",".join("?" * len(some)))
             with self._lock:
                 rows = self._connection.execute(query, some).fetchall()
             found.update((row[0], Pointer(*row)) for row in rows)

@@ -28,12 +28,12 @@ class Repositories:
         self._index_dir = index_dir
         self._repositories: dict[_Name, Repository] = {}
         self._indexes: dict[bytes, ChunkIndex] = {}
-        self._opening = asyncio.Lock()
+        self._locks: dict[_Name | bytes, asyncio.Lock] = {}
 
     async def open(self, project: str, target: str, *, is_encrypted: bool, create: bool = False) -> Repository:
         """Return the repository of a project on a target. ConfigError when no such target is configured."""
         name = (project, target, is_encrypted)
-        async with self._opening:
+        async with self._lock(name):
             if name not in self._repositories:
                 if target not in self._targets:
                     known = ", ".join(sorted(self._targets)) or "none"
@@ -50,11 +50,15 @@ class Repositories:
     async def index(self, repository: Repository) -> ChunkIndex:
         """Return the chunk index of a repository."""
         repository_id = repository.keys.repository_id
-        async with self._opening:
+        async with self._lock(repository_id):
             if repository_id not in self._indexes:
                 path = self._index_dir / f"{repository_id.hex()}.db"
                 self._indexes[repository_id] = await asyncio.to_thread(ChunkIndex, path)
         return self._indexes[repository_id]
+
+    def _lock(self, opened: _Name | bytes) -> asyncio.Lock:
+        """Return the lock that keeps one thing from being opened twice; others are not kept waiting."""
+        return self._locks.setdefault(opened, asyncio.Lock())
 
     def close(self) -> None:
         """Release the indexes; the targets belong to the caller."""

@@ -31,8 +31,9 @@ class Folders:
             for depth, name in enumerate(names, start=1):
                 path = "/".join(names[:depth])
                 below = self._made(name, directory, path) if create else self._open(name, directory)
-                held.close()  # One descriptor at a time, however deep the key.
+                above = held.pop_all()
                 held.callback(self._files.close, below)
+                above.close()  # One descriptor at a time, however deep the key.
                 directory = below
             yield directory, last
 

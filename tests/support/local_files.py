@@ -10,23 +10,7 @@ from typing import Any
 
 from targets.local.files import LocalFiles
 
-_CALLS = frozenset(
-    [
-        "open",
-        "close",
-        "write",
-        "pread",
-        "preadv",
-        "fsync",
-        "stat",
-        "link",
-        "replace",
-        "unlink",
-        "mkdir",
-        "utime",
-        "scandir",
-    ]
-)
+_CALLS = {name for name in vars(LocalFiles) if not name.startswith("_")} - {"opened"}
 
 
 class FailingFiles(LocalFiles):

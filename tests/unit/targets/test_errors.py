@@ -7,7 +7,9 @@ import pytest
 from targets import errors
 from targets.errors import Final, Retryable, TargetError
 
-CLASSES = [value for value in vars(errors).values() if isinstance(value, type)]
+CLASSES: list[type[TargetError]] = [
+    value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, TargetError)
+]
 
 
 @pytest.mark.parametrize("error", CLASSES)

@@ -48,6 +48,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_backups")),
     )
     with op.batch_alter_table("backups", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_backups_parent_id"), ["parent_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_backups_volume_id_state"), ["volume_id", "state"], unique=False)
 
     op.create_table(
@@ -75,6 +76,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("jobs", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_jobs_backup_id"), ["backup_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_jobs_project_created_at"), ["project", "created_at"], unique=False)
         batch_op.create_index(batch_op.f("ix_jobs_state_created_at"), ["state", "created_at"], unique=False)
 
     op.create_table(
@@ -121,11 +123,13 @@ def downgrade() -> None:
     op.drop_table("volumes")
     with op.batch_alter_table("jobs", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_jobs_state_created_at"))
+        batch_op.drop_index(batch_op.f("ix_jobs_project_created_at"))
         batch_op.drop_index(batch_op.f("ix_jobs_backup_id"))
 
     op.drop_table("jobs")
     with op.batch_alter_table("backups", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_backups_volume_id_state"))
+        batch_op.drop_index(batch_op.f("ix_backups_parent_id"))
 
     op.drop_table("backups")
     op.drop_table("backup_types")

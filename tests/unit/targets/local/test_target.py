@@ -25,6 +25,10 @@ async def gated(tmp_path: Path) -> AsyncIterator[tuple[LocalTarget, GatedFiles]]
     await target.aclose()
 
 
+def open_count() -> int:
+    return len([*Path("/proc/self/fd").iterdir()])
+
+
 async def let_others_run() -> None:
     for _ in range(10):
         await asyncio.sleep(0)
@@ -59,11 +63,11 @@ async def test_cancelled_put_waits_for_its_thread(tmp_path: Path, gated: tuple[L
     assert put.cancelled()
     body.clear()  # BufferError if the thread still has it.
     assert (tmp_path / "key").read_bytes() == b"content"
-    assert os.listdir(tmp_path / ".tmp") == []
+    assert [*(tmp_path / ".tmp").iterdir()] == []
 
 
 async def test_put_cancelled_before_its_turn_never_starts(
-    tmp_path: Path, gated: tuple[LocalTarget, GatedFiles]
+    gated: tuple[LocalTarget, GatedFiles],
 ) -> None:
     target, files = gated
     async with asyncio.TaskGroup() as group:
@@ -113,11 +117,11 @@ async def test_left_listing_leaves_nothing_open(tmp_path: Path) -> None:
     target = LocalTarget(tmp_path, LocalOptions(fsync=False))
     for number in range(10):
         await target.put(f"a/b/{number}", b"")
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_count()
     listing = target.list("")
     assert (await anext(listing)).size_bytes == 0
     await listing.aclose()  # type: ignore[attr-defined]  # it is a generator, and the test knows it
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_count() == before
     await target.aclose()
 
 

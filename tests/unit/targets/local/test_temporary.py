@@ -25,9 +25,13 @@ asyncio.run(LocalTarget(Path(sys.argv[1]), files=Files()).put("key", bytes(1000)
 """
 
 
+def leftovers(root: Path) -> list[str]:
+    return [path.name for path in (root / ".tmp").iterdir()]
+
+
 async def leftovers_after_opening(root: Path) -> list[str]:
     await LocalTarget(root).aclose()
-    return os.listdir(root / ".tmp")
+    return leftovers(root)
 
 
 def unfinished(root: Path, name: str, *, age_s: float = 0) -> Path:
@@ -39,13 +43,22 @@ def unfinished(root: Path, name: str, *, age_s: float = 0) -> Path:
     return path
 
 
-async def test_killed_writer_leaves_what_the_next_start_removes(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", _HANGS_BEFORE_THE_NAME, str(tmp_path)]
+def kill_a_writer(root: Path) -> None:
+    command = [sys.executable, "-c", _HANGS_BEFORE_THE_NAME, str(root)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as writer:
         assert writer.stdout is not None
         assert writer.stdout.readline() == b"written\n"
         writer.kill()
-    assert len(os.listdir(tmp_path / ".tmp")) == 1
+
+
+def pid_of_the_dead() -> int:
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        return ended.pid
+
+
+async def test_killed_writer_leaves_what_the_next_start_removes(tmp_path: Path) -> None:
+    kill_a_writer(tmp_path)
+    assert len(leftovers(tmp_path)) == 1
     assert await leftovers_after_opening(tmp_path) == []
     assert not (tmp_path / "key").exists()
 
@@ -56,9 +69,7 @@ async def test_file_of_a_living_writer_stays(tmp_path: Path) -> None:
 
 
 async def test_file_of_the_same_pid_elsewhere_stays(tmp_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
-        pass
-    theirs = unfinished(tmp_path, f"not-{socket.gethostname()}.{ended.pid}.00")
+    theirs = unfinished(tmp_path, f"not-{socket.gethostname()}.{pid_of_the_dead()}.00")
     assert await leftovers_after_opening(tmp_path) == [theirs.name]
 
 
