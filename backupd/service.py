@@ -29,14 +29,17 @@ from backupd.jobs.restore import RestoreBody
 from backupd.jobs.verify import VerifyBody
 from backupd.jobs.worker import JobBody, Worker
 from backupd.loop_lag import LoopLag
-from backupd.model import JobKind
+from backupd.model import JobKind, Volume
 from backupd.pipeline.workers import Workers
 from backupd.repository.opened import Repositories
 from backupd.state_dir import StateDir, locked
+from chunker.sources.base import Source
+from chunker.sources.open import open_source
 from targets.base import Target
 from targets.errors import TargetError
 from targets.open import open_target
 from targets.wrappers.limit import Limit
+from targets.wrappers.observe import Observe
 from targets.wrappers.retry import Retry
 
 _LEASE_S = 30.0
@@ -65,7 +68,8 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
         keyring = state.open_keyring()
         catalog = await Catalog.open(f"sqlite:///{state.catalog}", clock)
         stack.push_async_callback(catalog.aclose)
-        targets = {name: await _open_target(target, clock, stack) for name, target in config.targets.items()}
+        observed = {name: await _open_target(target, clock, stack) for name, target in config.targets.items()}
+        targets = {name: _limited(observed[name], target, clock) for name, target in config.targets.items()}
         repositories = Repositories(targets, keyring, clock, state.indexes)
         stack.callback(repositories.close)
         workers = Workers(config.daemon.workers or os.cpu_count() or 1)
@@ -76,7 +80,7 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
             catalog=catalog,
             clock=clock,
             config=config,
-            capabilities={name: target.capabilities for name, target in targets.items()},
+            observed=observed,
             executor=executor,
             wake=worker.wake,
             live_progress=worker.live_progress,
@@ -108,6 +112,7 @@ def _worker(
         clock=clock,
         repositories=repositories,
         workers=workers,
+        open_source=_open_source,
         job_memory_bytes=daemon.memory_limit_bytes // daemon.running_jobs_max,
     )
     bodies: dict[JobKind, JobBody] = {
@@ -128,14 +133,22 @@ def _worker(
     )
 
 
-async def _open_target(config: TargetConfig, clock: Clock, stack: AsyncExitStack) -> Target:
+def _open_source(volume: Volume) -> Source:
+    return open_source(volume.path, allow_live=volume.allow_live, direct_io=volume.direct_io)
+
+
+async def _open_target(config: TargetConfig, clock: Clock, stack: AsyncExitStack) -> Observe:
     try:
         opened = await asyncio.to_thread(open_target, config.url)
     except TargetError as error:
         raise ConfigError(f"targets.{config.name}.url: {error}") from error
     stack.push_async_callback(opened.aclose)
+    return Observe(opened, name=config.name, monotonic=clock.monotonic)
+
+
+def _limited(target: Target, config: TargetConfig, clock: Clock) -> Target:
     # Retry inside, so that its deadline is for the operation and not for the turn that it waits for.
-    retried = Retry(opened, retries_max=config.retries_max, timeout_s=config.operation_timeout_s, sleep=clock.sleep)
+    retried = Retry(target, retries_max=config.retries_max, timeout_s=config.operation_timeout_s, sleep=clock.sleep)
     return Limit(
         retried,
         operations_max=config.operations_max,

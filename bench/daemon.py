@@ -25,7 +25,7 @@ restores = ["{root}"]
 [targets.local]
 url = "file://{root}/target"
 """
-_POLL_S = 0.1  # Seldom, because answering costs the daemon CPU; times come from the job itself.
+_POLL_S = 0.25  # Seldom, because answering costs the daemon CPU; times come from the job itself.
 _START_TIMEOUT_S = 30.0
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
@@ -75,8 +75,9 @@ class Daemon:
             return json.load(answer)
 
     def run(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Run a job to its end; return it, with the wall and CPU seconds and the peak memory that it took."""
+        """Run a job to its end; return it, with the wall and CPU seconds, peak memory and requests that it took."""
         self._forget_peak_memory()
+        traffic = self.get("/v1/targets/local")["traffic"]
         started_cpu_s = self._cpu_s()
         job = self.post(path, body)["job"]
         while job["state"] in ("queued", "running"):
@@ -88,6 +89,7 @@ class Daemon:
             "wall_s": _seconds(job["created_at"], job["finished_at"]),
             "cpu_s": self._cpu_s() - started_cpu_s,
             "memory_peak_bytes": self._peak_memory_bytes(),
+            **{name: count - traffic[name] for name, count in self.get("/v1/targets/local")["traffic"].items()},
         }
         measured: dict[str, Any] = job | cost
         return measured

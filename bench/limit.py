@@ -30,7 +30,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 T = TypeVar("T")
 CHUNK = 256 * 1024
 SPAN = 2 * 1024 * 1024
-RESTORE_SPAN = 4 * 1024 * 1024
+RESTORE_SPAN = 8 * 1024 * 1024
 PACK = 8 * 1024 * 1024
 TAG = 16
 LEVEL = 3
@@ -114,6 +114,24 @@ def full(source: Path, directory: Path, extents: list[tuple[int, int]], threads:
     (directory / "index").write_bytes(pickle.dumps((source.stat().st_size, sorted(frames))))
 
 
+class _Decoder:
+    """Reads, decrypts, decompresses and hashes one frame after another, for one thread."""
+
+    def __init__(self, packs: dict[int, int]) -> None:
+        self._packs = packs
+        self._stored, self._packed = memoryview(bytearray(CHUNK + TAG)), memoryview(bytearray(CHUNK))
+        self._decompressor, self._cipher = zstandard.ZstdDecompressor(), AESGCM(KEY)
+
+    def __call__(self, frame: Frame, chunk: memoryview) -> None:
+        _, pack, offset, length, is_compressed, nonce, digest = frame
+        stored, packed = self._stored[:length], self._packed[: length - TAG]
+        os.preadv(self._packs[pack], [stored], offset)
+        self._cipher.decrypt_into(nonce, stored, None, packed if is_compressed else chunk)
+        if is_compressed:
+            self._decompressor.stream_reader(packed).readinto(chunk)
+        assert blake3(chunk, key=KEY).digest() == digest
+
+
 def read_back(directory: Path, destination: Path | None, threads: int) -> None:
     """Read all frames, and write what they hold to ``destination`` unless it is None."""
     size, frames = pickle.loads((directory / "index").read_bytes())
@@ -128,25 +146,18 @@ def read_back(directory: Path, destination: Path | None, threads: int) -> None:
 
     def work(items: Iterator[list[Frame]], lock: threading.Lock) -> None:
         plain = memoryview(mmap.mmap(-1, RESTORE_SPAN))
-        stored, packed = memoryview(bytearray(CHUNK + TAG)), memoryview(bytearray(CHUNK))
-        decompressor, cipher = zstandard.ZstdDecompressor(), AESGCM(KEY)
+        decode = _Decoder(packs)
         while span := _next(items, lock):
             runs: list[list[int]] = []
             base = span[0][0] * CHUNK // RESTORE_SPAN * RESTORE_SPAN
-            for number, pack, offset, length, is_compressed, nonce, digest in span:
-                os.preadv(packs[pack], [stored[:length]], offset)
-                position = number * CHUNK
-                chunk = plain[position - base : min(position + CHUNK, size) - base]
-                if is_compressed:
-                    cipher.decrypt_into(nonce, stored[:length], None, packed[: length - TAG])
-                    decompressor.stream_reader(packed[: length - TAG]).readinto(chunk)
-                else:
-                    cipher.decrypt_into(nonce, stored[:length], None, chunk)
-                assert blake3(chunk, key=KEY).digest() == digest
+            for frame in span:
+                position = frame[0] * CHUNK
+                end = min(position + CHUNK, size)
+                decode(frame, plain[position - base : end - base])
                 if runs and runs[-1][1] == position:
-                    runs[-1][1] += len(chunk)
+                    runs[-1][1] = end
                 else:
-                    runs.append([position, position + len(chunk)])
+                    runs.append([position, end])
             if out is not None:
                 for start, end in runs:
                     os.pwrite(out, plain[start - base : end - base], start)

@@ -56,7 +56,17 @@ def backup_type(value: BackupType) -> dict[str, Any]:
 
 def target(value: ConfiguredTarget) -> dict[str, Any]:
     """Return the document of a target."""
-    return {"name": value.name, "url": value.url, "capabilities": asdict(value.capabilities)}
+    traffic = {
+        "requests": value.counters.requests,
+        "received_bytes": value.counters.bytes_in,
+        "sent_bytes": value.counters.bytes_out,
+    }
+    return {
+        "name": value.name,
+        "url": value.url,
+        "capabilities": asdict(value.capabilities),
+        "traffic": traffic,
+    }
 
 
 def backup(value: Backup) -> dict[str, Any]:

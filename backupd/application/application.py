@@ -19,7 +19,7 @@ from backupd.catalog.store import Catalog
 from backupd.clock import Clock
 from backupd.config import Config
 from backupd.model import Progress
-from targets.base import Capabilities
+from targets.wrappers.observe import Observe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,18 +40,18 @@ def build_application(
     catalog: Catalog,
     clock: Clock,
     config: Config,
-    capabilities: Mapping[str, Capabilities],
+    observed: Mapping[str, Observe],
     executor: Executor,
     wake: Callable[[], None],
     live_progress: Callable[[str], Progress | None] = lambda _: None,
 ) -> Application:
     """Return the services.
 
-    ``capabilities`` has one entry per configured target; ``executor`` (its owner shuts it down) runs what may
+    ``observed`` has one entry per configured target; ``executor`` (its owner shuts it down) runs what may
     block; ``wake`` nudges the job worker, must not block and may be called too often; ``live_progress`` knows
     how far a job is that runs in this process.
     """
-    targets = Targets(config=config.targets, capabilities=capabilities)
+    targets = Targets(config=config.targets, observed=observed)
     paths = Paths(config=config.paths, executor=executor)
     available = AvailableBackups(catalog=catalog, clock=clock, targets=targets)
     return Application(

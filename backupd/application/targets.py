@@ -10,15 +10,17 @@ from backupd.application.fields import invalid
 from backupd.config import TargetConfig
 from backupd.errors import Conflict, NotFound
 from targets.base import Capabilities
+from targets.wrappers.observe import Counters, Observe
 
 
 @dataclass(frozen=True, slots=True)
 class ConfiguredTarget:
-    """One target; ``url`` holds no user name and no option."""
+    """One target; ``url`` holds no user name and no option, ``counters`` grow from the daemon's start."""
 
     name: str
     url: str
     capabilities: Capabilities
+    counters: Counters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +28,7 @@ class Targets:
     """The targets of the configuration file."""
 
     config: Mapping[str, TargetConfig]
-    capabilities: Mapping[str, Capabilities]
+    observed: Mapping[str, Observe]
 
     def all(self) -> list[ConfiguredTarget]:
         """Return every target, by name."""
@@ -36,7 +38,8 @@ class Targets:
         """Return the target ``name``. Raises NotFound."""
         if name not in self.config:
             raise NotFound(f'no target "{name}"; the configuration has {self._names()}')
-        return ConfiguredTarget(name, _bare(self.config[name].url), self.capabilities[name])
+        observed = self.observed[name]
+        return ConfiguredTarget(name, _bare(self.config[name].url), observed.capabilities, observed.counters)
 
     def check_known(self, name: str) -> None:
         """Raise InvalidRequest when a request names a target that is not configured."""

@@ -36,7 +36,7 @@ _CANCELLED = Failure("job.cancelled", "cancelled on request")
 
 
 def insert_job(connection: Connection, value: Job) -> None:
-    connection.execute(insert(jobs).values(rows.from_job(value)))
+    connection.execute(insert(jobs).values(is_publishing=False, **rows.from_job(value)))
 
 
 def one(connection: Connection, job_id: str, project: str | None = None) -> Job:
@@ -124,7 +124,15 @@ def heartbeat(
 ) -> JobState:
     lease_expires_at = now + timedelta(seconds=lease_s)
     _change(connection, job_id, fence, lease_expires_at=lease_expires_at, **_progress(progress))
-    return JobState(connection.execute(select(jobs.c.state).where(jobs.c.id == job_id)).scalar_one())
+    return _state(connection, job_id)
+
+
+def begin_publish(connection: Connection, job_id: str, fence: int) -> JobState:
+    """Let no cancellation come between this and the publication, unless it has come already."""
+    require_fence(connection, job_id, fence)
+    running = update(jobs).where(jobs.c.id == job_id, jobs.c.state == JobState.RUNNING)
+    connection.execute(running.values(is_publishing=True))
+    return _state(connection, job_id)
 
 
 def finish(
@@ -162,9 +170,11 @@ def request_cancel(connection: Connection, project: str, job_id: str, now: datet
         else:
             _fail_backup(connection, job_id, _CANCELLED, now)
         return JobState.CANCELLED
-    running = update(jobs).where(mine, jobs.c.state.in_(_HELD)).values(state=JobState.CANCELLING)
-    if connection.execute(running).rowcount == 0:
-        raise Conflict(f"job {job_id} is {one(connection, job_id).state} and cannot be cancelled any more")
+    running = update(jobs).where(mine, jobs.c.state.in_(_HELD), jobs.c.is_publishing.is_(False))
+    if connection.execute(running.values(state=JobState.CANCELLING)).rowcount == 0:
+        state = _state(connection, job_id)
+        reason = f"is {state}" if state.is_final else "is publishing its backup"
+        raise Conflict(f"job {job_id} {reason} and cannot be cancelled any more")
     return JobState.CANCELLING
 
 
@@ -181,6 +191,10 @@ def require_fence(connection: Connection, job_id: str, fence: int) -> None:
     """LeaseLost unless the job is still held by who was given ``fence``."""
     # An update, and not a query, so that nobody can take the job before the end of the transaction.
     _change(connection, job_id, fence, id=job_id)
+
+
+def _state(connection: Connection, job_id: str) -> JobState:
+    return JobState(connection.execute(select(jobs.c.state).where(jobs.c.id == job_id)).scalar_one())
 
 
 def _change(connection: Connection, job_id: str, fence: int, **values: Any) -> None:

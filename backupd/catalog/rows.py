@@ -51,6 +51,7 @@ def job(row: Row[Any]) -> Job:
     fields["failure"] = _failure(fields)
     fields["kind"] = JobKind(fields["kind"])
     fields["state"] = JobState(fields["state"])
+    del fields["is_publishing"]  # Matters to the catalog only.
     fields["request"] = fields["request"] or {}  # NULL in a list.
     names = ("done_bytes", "total_bytes", "rate_bytes_per_s", "eta_s")
     fields["progress"] = Progress(**{name: fields.pop(name) for name in names})

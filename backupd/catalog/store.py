@@ -169,6 +169,10 @@ class Catalog:
         now = self._clock.now()
         return await self._run(jobs.heartbeat, job_id, fence, lease_s=lease_s, progress=progress, now=now)
 
+    async def begin_publish(self, job_id: str, fence: int) -> JobState:
+        """Refuse cancellations from now on, unless one came before: then it is ``cancelling``. LeaseLost."""
+        return await self._run(jobs.begin_publish, job_id, fence)
+
     async def finish_job(
         self, job_id: str, fence: int, state: JobState, failure: Failure | None, progress: Progress
     ) -> None:
@@ -177,7 +181,7 @@ class Catalog:
         await self._run(jobs.finish, job_id, fence, state=state, failure=failure, progress=progress, now=now)
 
     async def request_cancel(self, project: str, job_id: str) -> JobState:
-        """Queued -> cancelled, running -> cancelling; return which. NotFound; Conflict when it has ended."""
+        """Queued -> cancelled, running -> cancelling; return which. NotFound; Conflict when it is too late."""
         return await self._run(jobs.request_cancel, project, job_id, self._clock.now())
 
     async def record_pack(self, job_id: str, pack_id: str) -> None:

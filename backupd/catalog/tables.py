@@ -110,6 +110,8 @@ jobs = Table(
     Column("state", String(16), nullable=False),
     Column("created_at", UtcTime, nullable=False),
     Column("request", JSON, nullable=False),
+    # Set before its manifest is written and never cleared: from there on it can only succeed or fail.
+    Column("is_publishing", Boolean, nullable=False),
     Column("fence", Integer, nullable=False),
     Column("lease_owner", String(256)),
     Column("lease_expires_at", UtcTime),

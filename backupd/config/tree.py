@@ -36,7 +36,7 @@ class DaemonConfig:
     listen: Address = option(ADDRESS, Address("127.0.0.1", 8776))
     token_file: Path | None = option(OPTIONAL_PATH, None)
     workers: int = option(integer(0, 1024), 0)
-    memory_limit_bytes: int = option(integer(JOB_MEMORY_BYTES_MIN, 2**40), 64 * 1024**2)
+    memory_limit_bytes: int = option(integer(JOB_MEMORY_BYTES_MIN, 2**40), 80 * 1024**2)
     running_jobs_max: int = option(integer(1, 256), 2)
     shutdown_timeout_s: float = option(seconds(0, 3600), 30.0)
 

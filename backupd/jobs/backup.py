@@ -21,7 +21,6 @@ from chunker.extents import Extent
 from chunker.node import Pointer
 from chunker.sources.base import PointInTime, Source
 from chunker.sources.extents import GivenExtents
-from chunker.sources.file import FileSource
 from targets.wrappers.observe import Observe
 
 _log = logging.getLogger(__name__)
@@ -90,7 +89,7 @@ class _Attempt:
         return manifest
 
     def _source(self) -> Source:
-        source = FileSource(self._volume.path, allow_live=self._volume.allow_live, direct_io=self._volume.direct_io)
+        source = self._resources.open_source(self._volume)
         given = self._job.request.get("changed_extents")
         if given is None:
             return source

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from backupd.catalog.store import Catalog
 from backupd.clock import Clock
+from backupd.model import Volume
 from backupd.pipeline.budget import ByteBudget
 from backupd.pipeline.workers import Workers
 from backupd.repository.opened import Repositories
+from chunker.sources.base import Source
 
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """Shared by all jobs of the daemon; ``job_memory_bytes`` is each running job's part of the limit."""
+    """Shared by all jobs of the daemon. ``open_source`` says how a volume is read; ``job_memory_bytes`` is each
+    running job's part of the limit.
+    """
 
     catalog: Catalog
     clock: Clock
     repositories: Repositories
     workers: Workers
+    open_source: Callable[[Volume], Source]
     job_memory_bytes: int
 
     def budget(self) -> ByteBudget:

@@ -1,4 +1,7 @@
-"""The restore job: a backup to a new file or onto a device. Started again after a crash, it begins anew."""
+"""The restore job: a backup to a new file or onto a device.
+
+Started again after a crash it begins anew, unless the file had got its name already.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from backupd.jobs.stored import open_backup
 from backupd.model import Job
 from backupd.pipeline.progress import ProgressMeter
 from backupd.pipeline.restore import RestorePipeline
+from chunker.destinations.file import was_finished
 from chunker.destinations.open import open_destination
 
 
@@ -21,7 +25,11 @@ class RestoreBody:
         """Write the backup to the path that the request names."""
         workers = self._resources.workers
         _, repository, manifest = await open_backup(self._resources, job)
-        run.progress = ProgressMeter(self._resources.clock)
+        run.progress = progress = ProgressMeter(self._resources.clock)
+        if await workers.run(was_finished, job.request["path"], restore_id=job.id):
+            progress.total_bytes = manifest.size_bytes
+            progress.add(manifest.size_bytes)
+            return
         destination = await workers.run(
             open_destination,
             job.request["path"],
@@ -35,6 +43,6 @@ class RestoreBody:
             destination=destination,
             workers=workers,
             budget=self._resources.budget(),
-            progress=run.progress,
+            progress=progress,
         )
         await pipeline.run()

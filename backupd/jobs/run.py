@@ -35,16 +35,14 @@ class JobRun:
         self._job = job
         self._lease_s = lease_s
         self.progress: Measured = _NotBegun()
-        self.is_publishing = False
 
     async def begin_publish(self) -> None:
         """Pass the point of no return: LeaseLost if the job is another worker's by now, JobCancelled.
 
-        From here on a cancellation comes too late, so that no backup is both published and cancelled.
+        From here on a cancellation is refused, after a crash too: no backup is both published and cancelled.
         """
-        if await self.heartbeat() is JobState.CANCELLING:
+        if await self._catalog.begin_publish(self._job.id, self._job.fence) is JobState.CANCELLING:
             raise JobCancelled("cancelled on request")
-        self.is_publishing = True
 
     async def heartbeat(self) -> JobState:
         """Renew the lease, write the progress down and return the job's state. LeaseLost."""

@@ -46,8 +46,8 @@ class _Running:
         return self._task
 
     def cancel(self, end: _End) -> None:
-        """Cancel the body, once, or as soon as it starts; a request for it comes too late for publishing."""
-        if self.end is None and not (end is _End.CANCELLED and self.run.is_publishing):
+        """Cancel the body, once, or as soon as it starts."""
+        if self.end is None:
             self.end = end
             if self._task is not None:
                 self._task.cancel()
@@ -77,7 +77,8 @@ class Worker:
         self._slots = asyncio.Semaphore(running_jobs_max)
         self._lease_s = lease_s
         self._shutdown_timeout_s = shutdown_timeout_s
-        self._running: dict[str, _Running] = {}
+        # By job and fence: who lost a lease may claim the same job again before the body has ended.
+        self._running: dict[tuple[str, int], _Running] = {}
         self._woken = asyncio.Event()
         self._ended = asyncio.Event()
         self._is_stopping = False
@@ -105,8 +106,8 @@ class Worker:
 
     def live_progress(self, job_id: str) -> Progress | None:
         """Return how far a job is that runs here."""
-        running = self._running.get(job_id)
-        return running.run.progress.snapshot() if running is not None else None
+        attempts = [running for (running_id, _), running in self._running.items() if running_id == job_id]
+        return attempts[-1].run.progress.snapshot() if attempts else None
 
     async def stop(self) -> None:
         """Claim no more, let running jobs end for a while, then interrupt the others, to be resumed later."""
@@ -130,7 +131,7 @@ class Worker:
 
     async def _attempt(self, job: Job) -> None:
         run = JobRun(self._catalog, job, self._lease_s)
-        running = self._running[job.id] = _Running(job, run)
+        running = self._running[job.id, job.fence] = _Running(job, run)
         _log.info("job %s (%s of backup %s): attempt %d", job.id, job.kind, job.backup_id, job.fence)
         if self._is_interrupting:
             running.cancel(_End.INTERRUPTED)
@@ -142,7 +143,7 @@ class Worker:
             # Only the catalog can fail here. The lease runs out, and the job is tried again.
             _log.exception("job %s: its end could not be written down", job.id)
         finally:
-            del self._running[job.id]
+            del self._running[job.id, job.fence]
             self._slots.release()
             self._woken.set()
             self._ended.set()

@@ -80,7 +80,8 @@ class ByteBudget:
         if idle:
             self._idle_bytes -= size_bytes
             return idle.pop()
-        if self.used_bytes + self._idle_bytes > self.limit_bytes:
-            self._idle.clear()  # Other sizes are wanted now; the limit counts idle memory too.
-            self._idle_bytes = 0
+        # Idle memory counts too: give up buffers of other sizes until the new one fits.
+        for others in self._idle.values():
+            while others and self.used_bytes + self._idle_bytes > self.limit_bytes:
+                self._idle_bytes -= len(others.pop())
         return memoryview(mmap.mmap(-1, size_bytes))

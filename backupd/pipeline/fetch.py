@@ -57,14 +57,20 @@ async def fetch_frames(repository: Repository, ranges: Sequence[Range], stored: 
     """Request all ``ranges`` at once into ``stored`` and return where in it each frame is."""
     frames: dict[Pointer, memoryview] = {}
     start = 0
+    parts: list[memoryview] = []
+    for wanted in ranges:
+        part = stored[start : start + wanted.length]
+        start += wanted.length
+        parts.append(part)
+        for pointer in wanted.pointers:
+            first = pointer.offset - wanted.offset
+            frames[pointer] = part[first : first + pointer.length]
+    if len(ranges) == 1:  # The usual case needs no task of its own.
+        await repository.fetch(ranges[0], parts[0])
+        return frames
     async with asyncio.TaskGroup() as requests:
-        for wanted in ranges:
-            part = stored[start : start + wanted.length]
-            start += wanted.length
+        for wanted, part in zip(ranges, parts, strict=True):
             requests.create_task(repository.fetch(wanted, part))
-            for pointer in wanted.pointers:
-                first = pointer.offset - wanted.offset
-                frames[pointer] = part[first : first + pointer.length]
     return frames
 
 

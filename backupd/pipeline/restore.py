@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 
 from backupd.pipeline import walk
 from backupd.pipeline.budget import ByteBudget
-from backupd.pipeline.decode import SpanDecoder
+from backupd.pipeline.decode import SpanDecoder, decoding
 from backupd.pipeline.fetch import NodeFetcher
 from backupd.pipeline.nodes import NodeCache
 from backupd.pipeline.progress import ProgressMeter
@@ -37,7 +38,7 @@ class RestorePipeline:
         self._progress = progress
         self._span_chunks = max(1, walk.SPAN_SIZE_BYTES // manifest.chunk_size_bytes)
         self._nodes = NodeCache(NodeFetcher(repository, workers))
-        self._decoder = SpanDecoder(
+        self._decoding = decoding(
             repository,
             workers,
             budget,
@@ -53,14 +54,17 @@ class RestorePipeline:
         """
         self._progress.total_bytes = self._manifest.size_bytes
         try:
-            await walk.for_each_span(self._spans_and_zeros(), self._restore, tasks_max=self._decoder.spans_max)
+            async with self._decoding as decoder:
+                await walk.for_each_span(
+                    self._spans_and_zeros(), partial(self._restore, decoder), tasks_max=decoder.spans_max
+                )
             await self._workers.run(self._destination.finish)
         except BaseException:
             await self._workers.run(self._destination.abort)
             raise
 
-    async def _restore(self, span: SpanPointers) -> None:
-        self._progress.add(await self._decoder.decode(span, self._destination.write))
+    async def _restore(self, decoder: SpanDecoder, span: SpanPointers) -> None:
+        self._progress.add(await decoder.decode(span, self._destination.write))
 
     async def _spans_and_zeros(self) -> AsyncIterator[SpanPointers]:
         """Yield the spans that hold data, and zero what lies between them on the way."""

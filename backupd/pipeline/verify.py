@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from backupd.errors import CorruptObject
 from backupd.pipeline import walk
 from backupd.pipeline.budget import ByteBudget
-from backupd.pipeline.decode import SpanDecoder
+from backupd.pipeline.decode import SpanDecoder, decoding
 from backupd.pipeline.fetch import NodeFetcher
 from backupd.pipeline.nodes import NodeCache
 from backupd.pipeline.progress import ProgressMeter
@@ -18,9 +19,10 @@ from backupd.repository import layout
 from backupd.repository.manifest import Manifest
 from backupd.repository.repository import Repository
 from chunker.node import Pointer
-from chunker.pack import PackEntry
 
 _FOOTERS_REMEMBERED = 64
+_Footer = dict[int, tuple[bytes, int]]
+"""Offset of a frame in its pack -> its id and length."""
 
 
 class VerifyPipeline:
@@ -39,10 +41,10 @@ class VerifyPipeline:
         self._repository = repository
         self._workers = workers
         self._progress = progress
-        self._footers: OrderedDict[bytes, dict[int, PackEntry]] = OrderedDict()
+        self._footers: OrderedDict[bytes, _Footer] = OrderedDict()
         self._span_chunks = max(1, walk.SPAN_SIZE_BYTES // manifest.chunk_size_bytes)
         self._nodes = NodeCache(NodeFetcher(repository, workers))
-        self._decoder = SpanDecoder(
+        self._decoding = decoding(
             repository,
             workers,
             budget,
@@ -55,7 +57,8 @@ class VerifyPipeline:
         """Return when every byte of the backup was read and is right; CorruptObject names what is not."""
         self._progress.total_bytes = self._manifest.size_bytes
         spans = walk.spans(self._manifest.tree, self._load_nodes, span_chunks=self._span_chunks)
-        await walk.for_each_span(spans, self._verify, tasks_max=self._decoder.spans_max)
+        async with self._decoding as decoder:
+            await walk.for_each_span(spans, partial(self._verify, decoder), tasks_max=decoder.spans_max)
         # What no chunk covers is zeros, which have nothing to be read.
         self._progress.add(self._progress.total_bytes - self._progress.done_bytes)
 
@@ -63,26 +66,25 @@ class VerifyPipeline:
         await self._check_footers(pointers)
         return await self._nodes.load(pointers)
 
-    async def _verify(self, span: SpanPointers) -> None:
+    async def _verify(self, decoder: SpanDecoder, span: SpanPointers) -> None:
         await self._check_footers(span.values())
-        self._progress.add(await self._decoder.decode(span, _discard))
+        self._progress.add(await decoder.decode(span, _discard))
 
     async def _check_footers(self, pointers: Iterable[Pointer]) -> None:
         """CorruptObject unless the pack of each pointer says that it holds just that frame there."""
         for pointer in pointers:
-            entry = (await self._footer(pointer.pack)).get(pointer.offset)
-            if entry is None or (entry.id, entry.length) != (pointer.id, pointer.length):
+            footer = self._footers.get(pointer.pack) or await self._footer(pointer.pack)
+            if footer.get(pointer.offset) != (pointer.id, pointer.length):
                 raise CorruptObject(
                     f"{layout.pack(pointer.pack)}: its footer does not list frame {pointer.id.hex()} "
                     f"at offset {pointer.offset}"
                 )
 
-    async def _footer(self, pack_id: bytes) -> dict[int, PackEntry]:
-        if pack_id not in self._footers:
-            entries = await self._repository.footer(pack_id)
-            self._footers[pack_id] = {entry.offset: entry for entry in entries}
-            if len(self._footers) > _FOOTERS_REMEMBERED:
-                self._footers.popitem(last=False)
+    async def _footer(self, pack_id: bytes) -> _Footer:
+        entries = await self._repository.footer(pack_id)
+        self._footers[pack_id] = {entry.offset: (entry.id, entry.length) for entry in entries}
+        if len(self._footers) > _FOOTERS_REMEMBERED:
+            self._footers.popitem(last=False)
         return self._footers[pack_id]
 
 

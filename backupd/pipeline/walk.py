@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from chunker.node import Pointer, Slots
 from chunker.tree import LoadNodes, Tree, TreeReader
 
-SPAN_SIZE_BYTES = 4 * 1024 * 1024
+SPAN_SIZE_BYTES = 8 * 1024 * 1024
 SpanPointers = Mapping[int, Pointer]
 
 

@@ -59,18 +59,22 @@ def load(path: Path) -> Keyring:
 
 
 def create(path: Path) -> Keyring:
-    """Make a key file with one random key, whole or not at all; never replaces one that is there."""
+    """Make a key file with one random key, whole or not at all; FileExistsError when there is one.
+
+    The caller holds the directory alone. What a crash leaves of a key is overwritten the next time.
+    """
+    if path.exists():
+        raise FileExistsError(path)
     key = secrets.token_bytes(KEY_SIZE_BYTES)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial = path.with_name(f".{path.name}.partial")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         os.write(descriptor, f"{line(key)}\n".encode())
         os.fsync(descriptor)
-        os.link(partial, path)
     finally:
         os.close(descriptor)
-        partial.unlink()
+    partial.rename(path)
     _fsync_directory(path.parent)
     return load(path)
 

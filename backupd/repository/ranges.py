@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import NamedTuple
 
 from chunker.node import Pointer
 
+_PLACE = attrgetter("pack", "offset")
 RANGE_BYTES_MAX = 16 * 1024 * 1024
 
 
@@ -22,7 +24,7 @@ class Range(NamedTuple):
 def coalesce(pointers: Iterable[Pointer], *, gap_bytes_max: int) -> list[Range]:
     """Join frames of a pack that lie at most ``gap_bytes_max`` apart into one range of at most 16 MiB."""
     ranges: list[Range] = []
-    for pointer in sorted(set(pointers), key=lambda pointer: (pointer.pack, pointer.offset)):
+    for pointer in sorted(set(pointers), key=_PLACE):
         end = pointer.offset + pointer.length
         last = ranges[-1] if ranges else None
         if (

@@ -12,6 +12,7 @@ from chunker.destinations.descriptor import OpenDescriptor, translated
 from chunker.errors import DestinationError, DestinationExists
 from chunker.extents import Extent
 
+_RESTORE_ID = "user.backupd.restore_id"
 _NAME_CHARACTERS_MAX = 50  # At four bytes each and with the rest of the partial name: below the usual 255.
 
 
@@ -19,8 +20,9 @@ class FileDestination:
     """A sparse file that appears under its name only when it is whole.
 
     Until then it is ``.<name>.<8 hex>.partial`` beside it. The digits come from ``restore_id``, so that a
-    restarted restore finds and removes what an earlier attempt left. Unless ``overwrite``, a file that is
-    there is never replaced. Not preallocated: that took three times as long as writing into a hole.
+    restarted restore finds and removes what an earlier attempt left; where the file system has extended
+    attributes the file carries it, for ``was_finished``. Unless ``overwrite``, a file that is there is never
+    replaced. Not preallocated: that took three times as long as writing into a hole.
 
     DestinationExists, DestinationMissing, DestinationTooSmall (the file system holds no file of that size),
     DestinationUnwritable.
@@ -37,6 +39,7 @@ class FileDestination:
     ) -> None:
         self._path = Path(path)
         self._overwrite = overwrite
+        self._restore_id = restore_id
         self._partial = _partial_name(self._path.name, restore_id)
         self._is_finished = False
         self.size_bytes = size_bytes
@@ -56,6 +59,8 @@ class FileDestination:
             os.unlink(self._partial, dir_fd=self._directory)
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(self._partial, flags, 0o600, dir_fd=self._directory)
+        with suppress(OSError):  # Not supported everywhere, and nothing but a restart needs it.
+            os.setxattr(descriptor, _RESTORE_ID, self._restore_id.encode())
         try:
             os.ftruncate(descriptor, self.size_bytes)
         except BaseException:
@@ -123,6 +128,28 @@ class FileDestination:
     def _close(self) -> None:
         self._file.close()
         os.close(self._directory)
+
+
+def was_finished(path: str | Path, *, restore_id: str) -> bool:
+    """Tell whether an earlier attempt of this restore finished the file, and finish what it did not tidy up.
+
+    False where the file system cannot tell. DestinationUnwritable.
+    """
+    place = Path(path)
+    try:
+        found = os.getxattr(place, _RESTORE_ID, follow_symlinks=False)
+    except OSError:
+        return False
+    if found != restore_id.encode():
+        return False
+    with translated(place, "cannot be made durable"):
+        place.with_name(_partial_name(place.name, restore_id)).unlink(missing_ok=True)
+        directory = os.open(place.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+    return True
 
 
 def _partial_name(name: str, restore_id: str) -> str:

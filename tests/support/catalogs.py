@@ -20,12 +20,22 @@ from backupd.model import Failure, JobState, Progress
 
 
 class WatchedCatalog(Catalog):
-    """``writes`` tells each write of a worker once it is done; those named in ``broken`` fail instead."""
+    """``writes`` tells each write of a worker once it is done; those named in ``broken`` fail instead.
+
+    A claim that was made is handed out only while ``may_hand_out`` is set, as it is at first.
+    """
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.writes: asyncio.Queue[str] = asyncio.Queue(maxsize=1000)
         self.broken: set[str] = set()
+        self.may_hand_out = asyncio.Event()
+        self.may_hand_out.set()
+
+    def forget_writes(self) -> None:
+        """Begin anew: what was written until now was the test's own."""
+        while not self.writes.empty():
+            self.writes.get_nowait()
 
     async def wrote(self, expected: str) -> None:
         """Return when ``expected`` was written; what was written before it is skipped."""
@@ -35,7 +45,8 @@ class WatchedCatalog(Catalog):
     async def claim_job(self, owner: str, lease_s: float, **options: Any) -> Any:
         self._check("claim")
         job = await super().claim_job(owner, lease_s, **options)
-        self.writes.put_nowait("claim" if job is not None else "no claim")
+        self.writes.put_nowait("claim" if job is not None else "no job")
+        await self.may_hand_out.wait()
         return job
 
     async def heartbeat(self, job_id: str, fence: int, lease_s: float, progress: Progress) -> JobState:

@@ -18,6 +18,7 @@ from backupd.clock import Clock
 from backupd.config import Config, DaemonConfig, PathsConfig, TargetConfig
 from backupd.model import Backup, BackupResult, Failure, Job, JobState, Progress, Statistics
 from targets.memory import MemoryTarget
+from targets.wrappers.observe import Observe
 from tests.support.virtual_clock import VirtualClock
 
 PROJECT = "default"
@@ -119,7 +120,7 @@ def _build(config: Config, catalog: Catalog, clock: Clock, executor: Executor, w
         catalog=catalog,
         clock=clock,
         config=config,
-        capabilities={name: MemoryTarget().capabilities for name in config.targets},
+        observed={name: Observe(MemoryTarget()) for name in config.targets},
         executor=executor,
         wake=worker.wake,
         live_progress=worker.progress.get,

@@ -115,7 +115,7 @@ def test_a_bad_value_is_named_with_what_was_expected(file: Path, section: str, l
 
 def test_memory_must_be_enough_for_each_running_job(file: Path) -> None:
     (found,) = problems(file, f"[daemon]\nrunning_jobs_max = 4\n{TARGET}")
-    assert found.startswith("daemon.memory_limit_bytes = 67108864: expected at least 33554432 for each of 4 running")
+    assert found.startswith("daemon.memory_limit_bytes = 83886080: expected at least 33554432 for each of 4 running")
     assert found.endswith("that is 134217728")
 
 

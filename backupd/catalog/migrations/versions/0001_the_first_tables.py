@@ -60,6 +60,7 @@ def upgrade() -> None:
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("request", sa.JSON(), nullable=False),
+        sa.Column("is_publishing", sa.Boolean(), nullable=False),
         sa.Column("fence", sa.Integer(), nullable=False),
         sa.Column("lease_owner", sa.String(length=256), nullable=True),
         sa.Column("lease_expires_at", sa.BigInteger(), nullable=True),

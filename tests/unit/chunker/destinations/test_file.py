@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chunker.destinations.file import FileDestination
+from chunker.destinations.file import FileDestination, was_finished
 from chunker.errors import (
     DestinationError,
     DestinationExists,
@@ -229,3 +229,35 @@ def test_nothing_stays_open(make: Make) -> None:
     with pytest.raises(DestinationExists):
         make()
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_finished_file_is_recognised_by_its_own_restore(make: Make, path: Path) -> None:
+    make(restore_id="mine").finish()
+    assert was_finished(path, restore_id="mine")
+    assert not was_finished(path, restore_id="another")
+
+
+def test_unfinished_file_is_not_taken_for_a_finished_one(make: Make, path: Path) -> None:
+    make(restore_id="mine")
+    assert not was_finished(path, restore_id="mine")
+
+
+def test_file_of_anybody_else_is_not_taken_for_a_finished_one(path: Path) -> None:
+    path.write_bytes(CONTENT)
+    assert not was_finished(path, restore_id="mine")
+
+
+def test_link_to_a_finished_file_is_not_taken_for_one(make: Make, path: Path) -> None:
+    make(restore_id="mine").finish()
+    link = path.with_name("link")
+    link.symlink_to(path)
+    assert not was_finished(link, restore_id="mine")
+
+
+def test_name_that_a_killed_attempt_left_is_removed(make: Make, path: Path) -> None:
+    destination = make(restore_id="mine")
+    (partial,) = partials(path)
+    destination.finish()
+    partial.hardlink_to(path)
+    assert was_finished(path, restore_id="mine")
+    assert partials(path) == []

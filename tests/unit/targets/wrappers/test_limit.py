@@ -113,10 +113,11 @@ async def test_waiter_cancelled_while_a_slot_comes_free_is_passed_over() -> None
         second = group.create_task(target.put("second", b""))
         group.create_task(target.put("third", b""))
         await settle()
+        first.cancel()  # Runs first, and finds the second one cancelled before that one could leave.
         second.cancel()
-        first.cancel()
         await settle()
         assert gate.running == 1
+        assert second.cancelled()
         gate.open.set()
 
 
