@@ -11,6 +11,7 @@ import socket
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -18,9 +19,10 @@ from aiohttp import web
 import backupd
 from backupd.api import build_app, read_tokens
 from backupd.application import build_application
+from backupd.application.paths import check_destination, check_source
 from backupd.catalog.store import Catalog
 from backupd.clock import Clock, SystemClock
-from backupd.config import Config, TargetConfig
+from backupd.config import Config, PathsConfig, TargetConfig
 from backupd.errors import ConfigError
 from backupd.jobs.backup import BackupBody
 from backupd.jobs.delete import DeleteBody
@@ -112,7 +114,8 @@ def _worker(
         clock=clock,
         repositories=repositories,
         workers=workers,
-        open_source=_open_source,
+        open_source=partial(_open_source, config.paths),
+        check_destination=partial(_check_destination, config.paths),
         job_memory_bytes=daemon.memory_limit_bytes // daemon.running_jobs_max,
     )
     bodies: dict[JobKind, JobBody] = {
@@ -133,8 +136,14 @@ def _worker(
     )
 
 
-def _open_source(volume: Volume) -> Source:
+def _open_source(paths: PathsConfig, volume: Volume) -> Source:
+    # Once more, because what the path leads to may have changed since it was registered.
+    check_source(volume.path, allowed=paths.sources)
     return open_source(volume.path, allow_live=volume.allow_live, direct_io=volume.direct_io)
+
+
+def _check_destination(paths: PathsConfig, path: str, overwrite: bool) -> None:  # noqa: FBT001 - a callback
+    check_destination(path, overwrite=overwrite, allowed=paths.restores)
 
 
 async def _open_target(config: TargetConfig, clock: Clock, stack: AsyncExitStack) -> Observe:

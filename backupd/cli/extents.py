@@ -12,8 +12,10 @@ from backupd.cli.errors import InvalidInput
 def read_changed_extents(path: str, stdin: TextIO) -> list[dict[str, int]]:
     """Return the extents in the JSON file ``path`` ("-" is ``stdin``). Raises InvalidInput.
 
-    An entry is {"offset_bytes", "length_bytes"}, or [offset, length], or as ``qemu-img map`` prints it
-    {"start", "length"}, where "dirty": false, or else "data": false, leaves it out.
+    An entry is {"offset_bytes", "length_bytes"}, or [offset, length], or {"start", "length", "dirty"}, where
+    "dirty": false leaves it out. What ``qemu-img map`` prints has no "dirty" and is refused: for a bitmap it
+    calls what is dirty "data": false, for an image it tells what is allocated, and neither can be told from
+    the other.
     """
     try:
         text = stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
@@ -38,10 +40,9 @@ def _extent(path: str, index: int, entry: Any) -> dict[str, int] | None:
             return {"offset_bytes": offset, "length_bytes": length}
         case {"offset_bytes": int(offset), "length_bytes": int(length)}:
             return {"offset_bytes": offset, "length_bytes": length}
-        case {"start": int(offset), "length": int(length)}:
-            is_changed = entry.get("dirty", entry.get("data", True))
-            return {"offset_bytes": offset, "length_bytes": length} if is_changed else None
+        case {"start": int(offset), "length": int(length), "dirty": bool(is_dirty)}:
+            return {"offset_bytes": offset, "length_bytes": length} if is_dirty else None
     raise InvalidInput(
         f'--changed-extents {path}: entry {index}: expected {{"offset_bytes", "length_bytes"}}, '
-        '[offset, length] or {"start", "length"} with whole numbers'
+        '[offset, length] or {"start", "length", "dirty"} with whole numbers'
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import asdict
 
-from backupd.errors import CorruptObject
+from backupd.errors import Conflict, CorruptObject
 from backupd.jobs.resources import Resources
 from backupd.jobs.run import JobRun
 from backupd.model import Backup, BackupMode, BackupResult, BackupState, Job, Statistics, Volume
@@ -17,6 +17,7 @@ from backupd.pipeline.stored import StoredChunks
 from backupd.repository.index import ChunkIndex
 from backupd.repository.manifest import Manifest
 from backupd.repository.repository import Repository
+from chunker.errors import SourceError
 from chunker.extents import Extent
 from chunker.node import Pointer
 from chunker.sources.base import PointInTime, Source
@@ -74,19 +75,23 @@ class _Attempt:
         """Read the source, store what is new and publish the manifest."""
         workers = self._resources.workers
         index = await self._index()
-        point = await workers.run(self._source().open)
+        point = await workers.run(self._open)
         try:
             await workers.run(point.check)
             manifest = await self._store(point, await self._reading(point), index)
             await workers.run(point.check)
-            await self._publish(manifest)
-            await workers.run(point.commit)
+            published = await self._publish(manifest)
         except BaseException:
             await workers.run(point.rollback)
             raise
+        else:
+            await self._commit(point)
         finally:
             await workers.run(point.close)
-        return manifest
+        return published
+
+    def _open(self) -> PointInTime:
+        return self._source().open()
 
     def _source(self) -> Source:
         source = self._resources.open_source(self._volume)
@@ -164,10 +169,27 @@ class _Attempt:
     async def _record(self, pack_id: bytes) -> None:
         await self._catalog.record_pack(self._job.id, pack_id.hex())
 
-    async def _publish(self, manifest: Manifest) -> None:
-        """Write the manifest, if this worker still holds the job; a cancellation no longer stops it."""
+    async def _publish(self, manifest: Manifest) -> Manifest:
+        """Write the manifest, if this worker still holds the job; a cancellation no longer stops it.
+
+        Return the one that stands: a worker that lost the job while it was publishing may have been faster.
+        """
         await self._run.begin_publish()
-        await self._repository.publish(manifest)
+        try:
+            await self._repository.publish(manifest)
+        except Conflict:
+            standing = await self._repository.manifest(manifest.backup_id)
+            if standing is None:
+                raise
+            return standing
+        return manifest
+
+    async def _commit(self, point: PointInTime) -> None:
+        """Let tracking start anew from here. If it cannot, the next increment only reads more."""
+        try:
+            await self._resources.workers.run(point.commit)
+        except SourceError as error:
+            _log.warning("backup %s: its changed-block tracking goes on from earlier: %s", self._backup.id, error)
 
 
 def _result(published: Manifest) -> BackupResult:

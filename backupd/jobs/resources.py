@@ -16,8 +16,10 @@ from chunker.sources.base import Source
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """Shared by all jobs of the daemon. ``open_source`` says how a volume is read; ``job_memory_bytes`` is each
-    running job's part of the limit.
+    """Shared by all jobs of the daemon.
+
+    ``open_source`` says how a volume is read. ``check_destination`` raises unless a restore may (still) write to
+    a path; it blocks. ``job_memory_bytes`` is each running job's part of the limit.
     """
 
     catalog: Catalog
@@ -26,6 +28,7 @@ class Resources:
     workers: Workers
     open_source: Callable[[Volume], Source]
     job_memory_bytes: int
+    check_destination: Callable[[str, bool], None] = lambda _path, _overwrite: None
 
     def budget(self) -> ByteBudget:
         """Return the buffers of one job."""

@@ -11,6 +11,7 @@ from backupd.jobs.stored import open_backup
 from backupd.model import Job
 from backupd.pipeline.progress import ProgressMeter
 from backupd.pipeline.restore import RestorePipeline
+from chunker.destinations.base import Destination
 from chunker.destinations.file import was_finished
 from chunker.destinations.open import open_destination
 
@@ -30,13 +31,7 @@ class RestoreBody:
             progress.total_bytes = manifest.size_bytes
             progress.add(manifest.size_bytes)
             return
-        destination = await workers.run(
-            open_destination,
-            job.request["path"],
-            manifest.size_bytes,
-            restore_id=job.id,
-            overwrite=job.request["overwrite"],
-        )
+        destination = await workers.run(self._open, job, manifest.size_bytes)
         pipeline = RestorePipeline(
             manifest=manifest,
             repository=repository,
@@ -46,3 +41,9 @@ class RestoreBody:
             progress=progress,
         )
         await pipeline.run()
+
+    def _open(self, job: Job, size_bytes: int) -> Destination:
+        path, overwrite = job.request["path"], job.request["overwrite"]
+        # Once more, because what the path leads to may have changed since the request.
+        self._resources.check_destination(path, overwrite)
+        return open_destination(path, size_bytes, restore_id=job.id, overwrite=overwrite)

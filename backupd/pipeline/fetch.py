@@ -19,7 +19,7 @@ from backupd.repository.ranges import Range, coalesce
 from backupd.repository.repository import Repository
 from chunker import frame
 from chunker.digest import Kind
-from chunker.errors import CorruptFrame
+from chunker.errors import CorruptFrame, UnknownFormat
 from chunker.frame import FrameReader
 from chunker.node import NODE_SIZE_BYTES_MAX, Pointer
 
@@ -85,12 +85,13 @@ async def read_again_if_corrupt(attempt: Callable[[], Awaitable[T]]) -> T:
 
 @contextmanager
 def named(pointer: Pointer) -> Iterator[None]:
-    """Turn CorruptFrame into a CorruptObject that says where the frame is."""
+    """Say where the frame is: CorruptObject for a CorruptFrame; UnknownFormat."""
     try:
         yield
-    except CorruptFrame as error:
+    except (CorruptFrame, UnknownFormat) as error:
+        kind = CorruptObject if isinstance(error, CorruptFrame) else UnknownFormat
         where = f"{layout.pack(pointer.pack)}: frame {pointer.id.hex()} at offset {pointer.offset}"
-        raise CorruptObject(f"{where}: {error}") from error
+        raise kind(f"{where}: {error}") from error
 
 
 def _decode_node(reader: FrameReader, pointer: Pointer, stored: memoryview) -> bytes:

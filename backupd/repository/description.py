@@ -12,7 +12,7 @@ from typing import Any
 
 from cryptography.exceptions import InvalidTag
 
-from backupd.errors import CorruptObject, KeyMismatch
+from backupd.errors import CorruptObject, KeyMismatch, KeyMissing
 from backupd.repository.keyring import Keyring
 from chunker.errors import UnknownFormat
 from chunker.keys import KEY_SIZE_BYTES, RepositoryKeys, derive
@@ -62,7 +62,10 @@ def read(body: bytes, keyring: Keyring) -> Description:
     """
     fields = _parsed(body)
     wrapped = _decoded(fields.pop("wrapped_keys"))
-    master_key = keyring.key(fields["master_key"])
+    try:
+        master_key = keyring.key(fields["master_key"])
+    except KeyMissing as error:
+        raise KeyMissing(f"repository.json: {error}") from None
     secret = bytearray(_SECRET_SIZE_BYTES)
     nonce, sealed = wrapped[:NONCE_SIZE_BYTES], memoryview(wrapped)[NONCE_SIZE_BYTES:]
     try:
@@ -88,7 +91,7 @@ def _parsed(body: bytes) -> dict[str, Any]:
     if not isinstance(fields, dict) or fields.get("format") != FORMAT:
         raise CorruptObject(f"repository.json: field format: expected {FORMAT!r}")
     if fields.get("version") != VERSION:
-        raise UnknownFormat(f"repository version {fields.get('version')!r}; this reader knows {VERSION}")
+        raise UnknownFormat(f"repository.json: version {fields.get('version')!r}; this reader knows {VERSION}")
     if fields.keys() != _FIELDS:
         raise CorruptObject(f"repository.json: fields {sorted(fields)}, expected {sorted(_FIELDS)}")
     if _canonical(fields) != body:

@@ -12,7 +12,7 @@ from backupd.repository.keyring import Keyring
 from backupd.repository.manifest import Manifest
 from backupd.repository.ranges import Range
 from chunker import pack
-from chunker.errors import CorruptPack
+from chunker.errors import CorruptPack, UnknownFormat
 from chunker.frame import FrameWriter
 from chunker.keys import RepositoryKeys
 from chunker.pack import PackEntry
@@ -80,6 +80,8 @@ class Repository:
             raise CorruptObject(f"{key} is lost: the target has no such object") from None
         except (CorruptPack, ShortRead) as error:
             raise CorruptObject(f"{key}: {error}") from error
+        except UnknownFormat as error:
+            raise UnknownFormat(f"{key}: {error}") from error
 
     async def publish(self, published: Manifest) -> None:
         """Write the manifest, once: from here on the backup exists. Conflict when another one is there."""
@@ -99,8 +101,8 @@ class Repository:
             return None
         try:
             return manifest.decode(backup_id, body, self.keys)
-        except CorruptObject as error:
-            raise CorruptObject(f"{key}: {error}") from error
+        except (CorruptObject, UnknownFormat) as error:
+            raise type(error)(f"{key}: {error}") from error
 
     async def backup_ids(self) -> AsyncIterator[str]:
         """Yield the id of every backup that the target holds; objects with other names are not ours."""

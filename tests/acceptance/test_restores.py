@@ -84,9 +84,7 @@ async def test_a_smaller_device_is_refused_with_both_sizes(
 
 
 @pytest.mark.parametrize("direct_io", [False, True])
-async def test_p1_exact_device_as_source(
-    daemon: Daemon, image: Path, attach_loop: AttachLoop, direct_io: bool
-) -> None:
+async def test_p1_exact_device_as_source(daemon: Daemon, image: Path, attach_loop: AttachLoop, direct_io: bool) -> None:
     device = attach_loop(image)
     await daemon.post("/v1/backup-types", {"name": "device", "target": "local"})
     volume = {"name": "loop", "path": str(device), "backup_type": "device", "direct_io": direct_io}

@@ -84,9 +84,7 @@ async def test_p3_tell_verification_names_the_object_of_any_garbled_byte(stored:
 
 
 @pytest.mark.parametrize("share", range(SHARES))
-async def test_p3_tell_a_restore_never_writes_what_was_garbled(
-    stored: Stored, tmp_path: Path, share: int
-) -> None:
+async def test_p3_tell_a_restore_never_writes_what_was_garbled(stored: Stored, tmp_path: Path, share: int) -> None:
     wrong = []
     path = tmp_path / "out" / "disk"
     path.parent.mkdir()
@@ -103,7 +101,7 @@ async def test_p3_tell_a_restore_never_writes_what_was_garbled(
     assert wrong == []
 
 
-async def test_p3_tell_each_object_that_is_cut_short(stored: Stored, tmp_path: Path) -> None:
+async def test_p3_tell_each_object_that_is_cut_short(stored: Stored) -> None:
     async with working() as workers:
         for key, body in stored.objects.items():
             for length in (0, 1, len(body) // 2, len(body) - 1):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -80,8 +79,7 @@ class Daemon(Api):
 
     def descriptors(self) -> list[str]:
         """Return what the process has open, sockets left out: those are ours, too."""
-        directory = f"/proc/{self._process.pid}/fd"
-        found = [os.readlink(f"{directory}/{number}") for number in os.listdir(directory)]
+        found = [str(link.readlink()) for link in Path(f"/proc/{self._process.pid}/fd").iterdir()]
         return sorted(name for name in found if not name.startswith("socket:"))
 
     def stop(self) -> int:

@@ -67,7 +67,6 @@ class Steps:
 
     def count_transactions(self) -> None:
         """Make each commit of each database a step, if it changed something."""
-
         connect = sqlite3.connect
 
         def traced(*arguments: Any, **keywords: Any) -> sqlite3.Connection:

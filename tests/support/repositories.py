@@ -30,9 +30,7 @@ async def open_existing(target: Target, key_file: Path, *, is_encrypted: bool = 
     """Open the repository of the default project."""
     prefix = f"default/{'encrypted' if is_encrypted else 'plain'}/"
     keys = keyring.load(key_file)
-    return await open_repository(
-        Prefix(target, prefix), keys, is_encrypted=is_encrypted, created_at="", create=False
-    )
+    return await open_repository(Prefix(target, prefix), keys, is_encrypted=is_encrypted, created_at="", create=False)
 
 
 async def verify(repository: Repository, manifest: Manifest, workers: Workers) -> None:

@@ -80,12 +80,10 @@ def test_a_bar_shows_how_far_a_job_is(document: dict[str, object], shown: str) -
     [
         [{"offset_bytes": 0, "length_bytes": 512}, {"offset_bytes": 4096, "length_bytes": 1}],
         [[0, 512], [4096, 1]],
-        [{"start": 0, "length": 512, "depth": 0, "data": True}, {"start": 4096, "length": 1}],
         [
             {"start": 0, "length": 512, "dirty": True, "data": False},
             {"start": 512, "length": 10, "dirty": False, "data": True},
-            {"start": 600, "length": 10, "data": False},
-            {"start": 4096, "length": 1, "data": True},
+            {"start": 4096, "length": 1, "dirty": True},
         ],
     ],
 )
@@ -105,6 +103,8 @@ def test_extents_are_read_in_each_form(tmp_path: Path, entries: object) -> None:
         ('[[0, 1], ["0", 1]]', '--changed-extents -: entry 1: expected {"offset_bytes", "length_bytes"}'),
         ("[[0, 1, 2]]", "--changed-extents -: entry 0: expected"),
         ('[{"start": 0}]', "--changed-extents -: entry 0: expected"),
+        # As qemu-img map prints it: there, what a bitmap calls dirty has "data": false.
+        ('[{"start": 0, "length": 1, "data": true}]', "--changed-extents -: entry 0: expected"),
     ],
 )
 def test_bad_extents_are_refused(text: str, message: str) -> None:
