@@ -20,7 +20,7 @@ PYTEST := $(BIN)/python -m pytest -ra $(if $(CI),--require-all)
 SUITES_PARALLEL := $(addprefix tests/,unit contract property formats architecture crash simulation)
 SUITES_SERIAL := $(addprefix tests/,integration acceptance)
 
-.PHONY: help setup demo test unit lint type suites bench clean
+.PHONY: help setup demo test unit lint type simulate suites bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -41,6 +41,9 @@ test: lint type suites ## everything that CI runs
 
 unit: $(READY) ## the quick tests only
 	$(PYTEST) -n 2 tests/unit
+
+simulate: $(READY) ## one simulated run: make simulate SEED=7
+	$(PYTEST) tests/simulation --seed $(SEED)
 
 suites: $(READY) ## every test, without lint and type
 	$(PYTEST) -n 2 $(SUITES_PARALLEL)

@@ -208,6 +208,7 @@ class Catalog:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
             await asyncio.wait([future])  # The transaction ends either way; who cancels may then rely on it.
+            future.exception()  # Nobody waits for it any more; asking keeps asyncio from logging it.
             raise
 
 

@@ -27,8 +27,8 @@ class Resources:
     repositories: Repositories
     workers: Workers
     open_source: Callable[[Volume], Source]
+    check_destination: Callable[[str, bool], None]
     job_memory_bytes: int
-    check_destination: Callable[[str, bool], None] = lambda _path, _overwrite: None
 
     def budget(self) -> ByteBudget:
         """Return the buffers of one job."""

@@ -215,5 +215,5 @@ class JobsOfThreeWorkers(RuleBasedStateMachine):
 
 
 def test_jobs_of_three_workers_go_as_the_model_says() -> None:
-    limits = settings(max_examples=30, stateful_step_count=30)
+    limits = settings(max_examples=20, stateful_step_count=30)
     run_state_machine_as_test(JobsOfThreeWorkers, settings=limits)

@@ -131,6 +131,7 @@ class Daemon:
             repositories=self._repositories,
             workers=self._workers,
             open_source=self._shared.open_source,
+            check_destination=lambda _path, _overwrite: None,
             job_memory_bytes=JOB_MEMORY_BYTES,
             budgets=self.budgets,
         )

@@ -12,7 +12,7 @@ import pytest
 from tests.simulation.run import simulate
 from tests.support.simulated_loop import run_simulated
 
-RUNS = 150
+RUNS = 30
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from sqlalchemy import Connection
 
 from backupd.catalog import policy
-from backupd.errors import CatalogError
+from backupd.errors import CatalogError, Conflict
 from tests.support.builders import make_backup_type
 from tests.support.catalogs import WatchedCatalog, open_catalog
 from tests.support.virtual_clock import VirtualClock
@@ -50,6 +51,25 @@ async def test_a_cancelled_caller_waits_for_its_transaction_to_be_whole(catalog:
         work.go_on()
     assert caller.cancelled()
     assert len(await catalog.backup_types()) == 1
+
+
+async def test_a_failure_that_nobody_waits_for_is_not_logged(
+    catalog: WatchedCatalog, caplog: pytest.LogCaptureFixture
+) -> None:
+    work = HeldUp()
+
+    def fail(connection: Connection) -> None:
+        work(connection)
+        raise Conflict("too late")
+
+    async with asyncio.TaskGroup() as group:
+        caller = group.create_task(catalog._run(fail))
+        await work.begun.wait()
+        caller.cancel()
+        work.go_on()
+    gc.collect()
+    assert caplog.text == ""
+    assert await catalog.backup_types() == []
 
 
 async def test_closing_waits_for_the_transaction_that_runs(tmp_path: Path) -> None:
