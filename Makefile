@@ -13,7 +13,7 @@ READY := $(VENV)/.ready
 export PATH := $(PATH):/usr/sbin:/sbin
 
 PACKAGES := chunker targets backupd
-CODE := $(PACKAGES) tests bench
+CODE := $(PACKAGES) tests bench scripts/demo
 # In CI a test that the machine cannot run fails; elsewhere it is reported as not run.
 PYTEST := $(BIN)/python -m pytest -ra $(if $(CI),--require-all)
 # These share nothing with each other, so two may run at a time.
@@ -61,4 +61,4 @@ bench: $(READY) ## measure throughput, memory and requests
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
-	find $(CODE) -name __pycache__ -prune -exec rm -rf {} +
+	find $(PACKAGES) tests bench -name __pycache__ -prune -exec rm -rf {} +

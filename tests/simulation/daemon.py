@@ -12,7 +12,7 @@ from backupd.jobs.delete import DeleteBody
 from backupd.jobs.resources import Resources
 from backupd.jobs.restore import RestoreBody
 from backupd.jobs.verify import VerifyBody
-from backupd.jobs.worker import Worker
+from backupd.jobs.worker import JobBody, Worker
 from backupd.model import JobKind, Volume
 from backupd.pipeline.budget import ByteBudget
 from backupd.repository.keyring import Keyring
@@ -135,7 +135,7 @@ class Daemon:
             job_memory_bytes=JOB_MEMORY_BYTES,
             budgets=self.budgets,
         )
-        bodies = {
+        bodies: dict[JobKind, JobBody] = {
             JobKind.BACKUP: BackupBody(resources),
             JobKind.RESTORE: RestoreBody(resources),
             JobKind.VERIFY: VerifyBody(resources),

@@ -67,6 +67,7 @@ async def test_a_failure_that_nobody_waits_for_is_not_logged(
         await work.begun.wait()
         caller.cancel()
         work.go_on()
+    del caller, group
     gc.collect()
     assert caplog.text == ""
     assert await catalog.backup_types() == []
