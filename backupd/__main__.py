@@ -24,6 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # It tells each of its plugins at level info.
     try:
         asyncio.run(serve(load(options.config or default_path())))
     except BackupdError as error:

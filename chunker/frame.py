@@ -136,14 +136,13 @@ class FrameReader:
             raise CorruptFrame("the content does not have the id that was asked for")
 
     def _decompress(self, payload: memoryview, out: memoryview) -> None:
-        reader = self._decompressor.stream_reader(payload)
+        # Whether more would follow need not be asked: the id, which is checked next, is that of all the content.
         try:
-            filled = _fill(reader, out)
-            rest = reader.read(1)
+            filled = _fill(self._decompressor.stream_reader(payload), out)
         except zstandard.ZstdError as error:
             raise CorruptFrame(f"zstd: {error}") from error
-        if filled != len(out) or rest:
-            raise CorruptFrame(f"decompresses to another size than the expected {len(out)} bytes")
+        if filled != len(out):
+            raise CorruptFrame(f"decompresses to {filled} bytes, expected {len(out)}")
 
     def _scratch_of(self, size_bytes: int) -> memoryview:
         if len(self._scratch) < size_bytes:

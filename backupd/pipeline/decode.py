@@ -70,9 +70,9 @@ class SpanDecoder:
             return await read_again_if_corrupt(attempt)
 
     def _buffer_size(self, stored_size: int) -> int:
-        """Return one of three sizes, so that the next span can most likely use the buffer again."""
-        sizes = (self._stored_size_max // 4, self._stored_size_max // 2, self._stored_size_max)
-        return next(size for size in sizes if size >= stored_size)
+        """Return one of two sizes, so that the next span can most likely use the buffer again."""
+        half = self._stored_size_max // 2
+        return half if stored_size <= half else self._stored_size_max
 
     def _decode(self, span: SpanPointers, frames: Frames, kit: _Kit, write: WriteRun) -> int:
         base = min(span) * self._chunk_size_bytes

@@ -94,6 +94,8 @@ def _parsed(body: bytes) -> dict[str, Any]:
         raise UnknownFormat(f"repository.json: version {fields.get('version')!r}; this reader knows {VERSION}")
     if fields.keys() != _FIELDS:
         raise CorruptObject(f"repository.json: fields {sorted(fields)}, expected {sorted(_FIELDS)}")
+    if not isinstance(fields["master_key"], str):
+        raise CorruptObject(f"repository.json: field master_key: {fields['master_key']!r}, expected a string")
     if _canonical(fields) != body:
         raise CorruptObject("repository.json is not in its canonical form: it was altered")
     return fields
@@ -108,6 +110,8 @@ def _decoded(wrapped: object) -> bytes:
         raise CorruptObject(
             f"repository.json: field wrapped_keys: {len(decoded)} bytes, expected {_WRAPPED_SIZE_BYTES}"
         )
+    if base64.b64encode(decoded).decode() != wrapped:
+        raise CorruptObject("repository.json: field wrapped_keys is not in its canonical form: it was altered")
     return decoded
 
 

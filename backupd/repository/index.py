@@ -6,6 +6,7 @@ frame that can be read. The file may be deleted at any time.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 from collections.abc import Iterable, Sequence
@@ -15,6 +16,7 @@ from chunker.digest import Kind
 from chunker.node import Pointer
 from chunker.pack import PackEntry
 
+_log = logging.getLogger(__name__)
 _SCHEMA_VERSION = 1
 _SCHEMA = """
 CREATE TABLE packs (number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE);
@@ -38,32 +40,29 @@ class ChunkIndex:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
             self._connection = self._open()
-        except sqlite3.DatabaseError:
-            # Damaged, or written by another version: it is only a hint, so a fresh one does.
-            for suffix in ("", "-wal", "-shm"):
-                path.with_name(path.name + suffix).unlink(missing_ok=True)
-            self._connection = self._open()
+        except sqlite3.DatabaseError as error:
+            self._connection = self._anew(error)
 
     def find(self, ids: Sequence[bytes]) -> dict[bytes, Pointer]:
         """Return where those of ``ids`` are that the repository has."""
-        found: dict[bytes, Pointer] = {}
-        for first in range(0, len(ids), _IDS_PER_QUERY):
-            some = ids[first : first + _IDS_PER_QUERY]
-            query = _FIND.format(marks=",".join("?" * len(some)))
-            with self._lock:
-                rows = self._connection.execute(query, some).fetchall()
-            found.update((row[0], Pointer(*row)) for row in rows)
-        return found
+        with self._lock:
+            try:
+                return _find(self._connection, ids)
+            except sqlite3.DatabaseError as error:
+                self._connection.close()
+                self._connection = self._anew(error)
+                return {}
 
     def add(self, pack_id: bytes, entries: Iterable[PackEntry]) -> None:
         """Remember the chunks of a pack that is on the target; nodes are never looked up by content."""
-        with self._lock, self._connection:
-            self._connection.execute("INSERT OR IGNORE INTO packs (id) VALUES (?)", (pack_id,))
-            number = self._connection.execute("SELECT number FROM packs WHERE id = ?", (pack_id,)).fetchone()[0]
-            self._connection.executemany(
-                "INSERT OR IGNORE INTO chunks VALUES (?, ?, ?, ?)",
-                [(e.id, number, e.offset, e.length) for e in entries if e.kind is Kind.CHUNK],
-            )
+        chunks = [entry for entry in entries if entry.kind is Kind.CHUNK]
+        with self._lock:
+            try:
+                _insert(self._connection, pack_id, chunks)
+            except sqlite3.DatabaseError as error:
+                self._connection.close()
+                self._connection = self._anew(error)
+                _insert(self._connection, pack_id, chunks)
 
     def close(self) -> None:
         """Release the file."""
@@ -85,3 +84,31 @@ class ChunkIndex:
             connection.close()
             raise
         return connection
+
+    def _anew(self, error: sqlite3.DatabaseError) -> sqlite3.Connection:
+        """Begin with an empty file: damaged, or of another version, it is only a hint."""
+        if isinstance(error, sqlite3.ProgrammingError):
+            raise error  # Our own mistake, as asking after ``close``.
+        _log.warning("chunk index %s cannot be used and starts anew: %s", self._path, error)
+        for suffix in ("", "-wal", "-shm"):
+            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+        return self._open()
+
+
+def _find(connection: sqlite3.Connection, ids: Sequence[bytes]) -> dict[bytes, Pointer]:
+    found: dict[bytes, Pointer] = {}
+    for first in range(0, len(ids), _IDS_PER_QUERY):
+        some = ids[first : first + _IDS_PER_QUERY]
+        query = _FIND.format(marks=",".join("?" * len(some)))
+        found.update((row[0], Pointer(*row)) for row in connection.execute(query, some))
+    return found
+
+
+def _insert(connection: sqlite3.Connection, pack_id: bytes, chunks: Sequence[PackEntry]) -> None:
+    with connection:
+        connection.execute("INSERT OR IGNORE INTO packs (id) VALUES (?)", (pack_id,))
+        number = connection.execute("SELECT number FROM packs WHERE id = ?", (pack_id,)).fetchone()[0]
+        connection.executemany(
+            "INSERT OR IGNORE INTO chunks VALUES (?, ?, ?, ?)",
+            [(chunk.id, number, chunk.offset, chunk.length) for chunk in chunks],
+        )

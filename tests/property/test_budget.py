@@ -12,7 +12,8 @@ from backupd.pipeline.budget import ByteBudget
 LIMIT = 100
 # Ask for so many bytes; or let the n-th of those who asked give back, or be cancelled.
 steps = st.lists(
-    st.tuples(st.just("ask"), st.integers(1, LIMIT)) | st.tuples(st.sampled_from(["end", "cancel"]), st.integers(0, 30)),
+    st.tuples(st.just("ask"), st.integers(1, LIMIT))
+    | st.tuples(st.sampled_from(["end", "cancel"]), st.integers(0, 30)),
     max_size=60,
 )
 
