@@ -12,6 +12,8 @@ import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import xxhash
+
 from chunker.digest import Kind
 from chunker.node import Pointer
 from chunker.pack import PackEntry
@@ -21,11 +23,13 @@ _SCHEMA_VERSION = 1
 _SCHEMA = """
 CREATE TABLE packs (number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE);
 CREATE TABLE chunks (
-    id BLOB PRIMARY KEY, pack INTEGER NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL
+    id BLOB PRIMARY KEY, pack INTEGER NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL,
+    checksum INTEGER NOT NULL
 ) WITHOUT ROWID;
 """
 _FIND = (
-    "SELECT chunks.id, packs.id, offset, length FROM chunks JOIN packs ON number = pack WHERE chunks.id IN ({marks})"
+    "SELECT chunks.id, packs.id, offset, length, checksum"
+    " FROM chunks JOIN packs ON number = pack WHERE chunks.id IN ({marks})"
 )
 _CACHE_SIZE_KIB = 4096
 _IDS_PER_QUERY = 64
@@ -100,15 +104,24 @@ def _find(connection: sqlite3.Connection, ids: Sequence[bytes]) -> dict[bytes, P
     for first in range(0, len(ids), _IDS_PER_QUERY):
         some = ids[first : first + _IDS_PER_QUERY]
         query = _FIND.format(marks=",".join("?" * len(some)))
-        found.update((row[0], Pointer(*row)) for row in connection.execute(query, some))
+        for *fields, checksum in connection.execute(query, some):
+            pointer = Pointer(*fields)
+            if _checksum(pointer) == checksum:  # SQLite has none of its own, and a wrong hit would lose data.
+                found[pointer.id] = pointer
     return found
 
 
 def _insert(connection: sqlite3.Connection, pack_id: bytes, chunks: Sequence[PackEntry]) -> None:
     with connection:
         connection.execute("INSERT OR IGNORE INTO packs (id) VALUES (?)", (pack_id,))
+        pointers = [Pointer(chunk.id, pack_id, chunk.offset, chunk.length) for chunk in chunks]
         number = connection.execute("SELECT number FROM packs WHERE id = ?", (pack_id,)).fetchone()[0]
         connection.executemany(
-            "INSERT OR IGNORE INTO chunks VALUES (?, ?, ?, ?)",
-            [(chunk.id, number, chunk.offset, chunk.length) for chunk in chunks],
+            "INSERT OR REPLACE INTO chunks VALUES (?, ?, ?, ?, ?)",
+            [(pointer.id, number, pointer.offset, pointer.length, _checksum(pointer)) for pointer in pointers],
         )
+
+
+def _checksum(pointer: Pointer) -> int:
+    place = pointer.offset.to_bytes(4, "little") + pointer.length.to_bytes(4, "little")
+    return xxhash.xxh3_64_intdigest(pointer.id + pointer.pack + place) >> 1  # SQLite's integers are signed.

@@ -262,10 +262,22 @@ async def test_ctrl_c_ends_the_process_with_130(with_volume: Shell) -> None:
     await with_volume("backup", "create", "disk")
     job_id = with_volume.document["job"]["id"]
     command = ("-m", "backupd.cli", "--url", with_volume.served.url, "job", "wait", job_id)
-    process = await asyncio.create_subprocess_exec(sys.executable, *command, stderr=asyncio.subprocess.PIPE)
-    await with_volume.served.asked_for(f"/v1/jobs/{job_id}")
-    process.send_signal(signal.SIGINT)
-    _, stderr = await process.communicate()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *command,
+        stderr=asyncio.subprocess.PIPE,
+        # Whoever started the tests in the background had SIGINT ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        await with_volume.served.asked_for(f"/v1/jobs/{job_id}")
+        process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(30):
+            _, stderr = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     assert process.returncode == 130
     assert b"the job goes on" in stderr
 

@@ -129,3 +129,17 @@ def test_asking_after_closing_is_a_mistake_and_keeps_the_file(tmp_path: Path) ->
         index.find(ids(1))
     with closing(ChunkIndex(tmp_path / "index.db")) as index:
         assert index.find(ids(1)) == pointers(entries(1))
+
+
+@pytest.mark.parametrize("column", ["pack", "offset", "length"])
+def test_p3_tell_a_garbled_row_is_a_miss_until_it_is_added_anew(tmp_path: Path, column: str) -> None:
+    path = tmp_path / "index.db"
+    with closing(ChunkIndex(path)) as index:
+        index.add(PACK, entries(1))
+        index.add(bytes(16), [])
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"UPDATE chunks SET {column} = {column} + 1")
+    with closing(ChunkIndex(path)) as index:
+        assert index.find(ids(1)) == {}
+        index.add(PACK, entries(1))
+        assert index.find(ids(1)) == pointers(entries(1))
