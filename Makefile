@@ -8,6 +8,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+SERVERS := $(VENV)/.servers
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 # losetup, mke2fs and e2fsck are there, but seldom on the path of an ordinary user.
 export PATH := $(PATH):/usr/sbin:/sbin
@@ -20,7 +22,7 @@ PYTEST := $(BIN)/python -m pytest -ra $(if $(CI),--require-all)
 SUITES_PARALLEL := $(addprefix tests/,unit contract property formats architecture crash simulation)
 SUITES_SERIAL := $(addprefix tests/,integration acceptance)
 
-.PHONY: help setup demo test unit lint type simulate suites bench clean
+.PHONY: help setup servers demo test unit lint type simulate suites bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -31,11 +33,18 @@ $(READY): pyproject.toml constraints.txt scripts/prepare
 	scripts/prepare $(PYTHON)
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,dev]'
+	$(INSTALL) --editable '.[s3,gcs,swift,rados,test,dev]'
+	touch $@
+
+$(SERVERS): $(READY)
+	$(INSTALL) --editable '.[s3,gcs,swift,rados,test,dev,servers]'
+	scripts/prepare-servers $(BIN)/python
 	touch $@
 
 demo: $(READY) ## back up, change, back up, restore and compare a small volume
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/demo
+
+servers: $(SERVERS) ## install the servers that the tests talk to
 
 test: lint type suites ## everything that CI runs
 
@@ -45,7 +54,7 @@ unit: $(READY) ## the quick tests only
 simulate: $(READY) ## one simulated run: make simulate SEED=7
 	$(PYTEST) tests/simulation --seed $(SEED)
 
-suites: $(READY) ## every test, without lint and type
+suites: $(SERVERS) ## every test, without lint and type
 	$(PYTEST) -n 2 $(SUITES_PARALLEL)
 	$(PYTEST) $(SUITES_SERIAL)
 

@@ -43,6 +43,7 @@ from targets.open import open_target
 from targets.wrappers.limit import Limit
 from targets.wrappers.observe import Observe
 from targets.wrappers.retry import Retry
+from targets.wrappers.single_writer import SingleWriter
 
 _LEASE_S = 30.0
 _APPLICATION_THREADS = 2  # One may hang on a path of a dead device while the other parses requests.
@@ -148,10 +149,12 @@ def _check_destination(paths: PathsConfig, path: str, overwrite: bool) -> None: 
 
 async def _open_target(config: TargetConfig, clock: Clock, stack: AsyncExitStack) -> Observe:
     try:
-        opened = await asyncio.to_thread(open_target, config.url)
+        opened = await asyncio.to_thread(partial(open_target, config.url, **config.options))
     except TargetError as error:
-        raise ConfigError(f"targets.{config.name}.url: {error}") from error
+        raise ConfigError(f"targets.{config.name}: {error}") from error
     stack.push_async_callback(opened.aclose)
+    if config.single_writer and not opened.capabilities.conditional_put:
+        opened = SingleWriter(opened)
     return Observe(opened, name=config.name, monotonic=clock.monotonic)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -43,7 +43,10 @@ class Target(Protocol):
         """What this target can do."""
 
     async def put(self, key: str, body: Body, *, if_absent: bool = False) -> None:
-        """Store a copy of ``body``, durably. ObjectExists if ``if_absent`` and the key is taken."""
+        """Store a copy of ``body``, durably. ObjectExists if ``if_absent`` and the key is taken.
+
+        Unsupported if ``if_absent`` and the target has no conditional put: it is never imitated.
+        """
 
     async def get(self, key: str, *, offset: int = 0, length: int | None = None) -> bytes:
         """Return exactly that range, to the end if ``length`` is None. ObjectNotFound; ShortRead."""
@@ -56,6 +59,9 @@ class Target(Protocol):
 
     async def delete(self, key: str) -> None:
         """Remove ``key``; removing an absent key succeeds."""
+
+    async def delete_many(self, keys: Sequence[str]) -> None:
+        """Remove ``keys``, absent ones too, in as few requests as it takes. After an error any may be left."""
 
     def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
         """Yield each object once, in no promised order; objects written meanwhile may be missed."""
@@ -70,10 +76,15 @@ def flat_view(body: Body) -> memoryview:
     return view if view.format == "B" and view.ndim == 1 else view.cast("B")
 
 
-def range_end(key: str, size_bytes: int, *, offset: int, length: int | None) -> int:
-    """Return where a range of an object ends. ShortRead if the object ends before; ValueError if negative."""
+def check_range(key: str, *, offset: int, length: int | None) -> None:
+    """Raise ValueError for a range that makes no sense for any object."""
     if offset < 0 or (length is not None and length < 0):
         raise ValueError(f"range of {key}: offset {offset} and length {length} must not be negative")
+
+
+def range_end(key: str, size_bytes: int, *, offset: int, length: int | None) -> int:
+    """Return where a range of an object ends. ShortRead if the object ends before; ValueError if negative."""
+    check_range(key, offset=offset, length=length)
     end = max(size_bytes, offset) if length is None else offset + length
     if end > size_bytes:
         raise ShortRead(f"{key}: expected bytes up to {end}, the object has {size_bytes}")

@@ -14,6 +14,7 @@ TargetError
     ├── QuotaExceeded     no space is left, or a quota or size limit is reached
     ├── TargetReadOnly    the target takes no writes at present
     ├── TargetGone        the whole target vanished; nothing can be said about its objects
+    ├── Unsupported       the target can never do what was asked of it
     └── Misconfigured     the configuration of the target is wrong
 """
 
@@ -102,6 +103,12 @@ class TargetGone(Final):
     """The whole target vanished; nothing can be said about its objects."""
 
     code = "target.gone"
+
+
+class Unsupported(Final):
+    """The target can never do what was asked of it; its capabilities say so."""
+
+    code = "target.unsupported"
 
 
 class Misconfigured(Final):

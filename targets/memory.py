@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from targets.base import UNLIMITED_BYTES, Body, Capabilities, ObjectInfo, flat_view, range_end
@@ -47,6 +47,13 @@ class MemoryTarget:
         validate_key(key)
         await asyncio.sleep(0)
         self._objects.pop(key, None)
+
+    async def delete_many(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            validate_key(key)
+        await asyncio.sleep(0)
+        for key in keys:
+            self._objects.pop(key, None)
 
     async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
         validate_prefix(prefix)

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from targets.base import Target
 from targets.errors import Misconfigured
+from targets.options import read_options
 
-Options = TypeVar("Options")
+ENTRY_POINTS = "backupd.targets"
+Driver = Callable[[SplitResult, Mapping[str, Any]], Target]
 
 
 def open_target(url: str, **options: Any) -> Target:
     """Return the target at ``url``. Misconfigured names the scheme, option or part of the url that is wrong.
 
-    Blocks for a moment. Credentials never stand in a url, which ends up in logs and listings.
+    Drivers of other packages are found by the entry points of the group ``backupd.targets``: the name is the
+    scheme, the object a function of the split url and the options. Blocks for a moment. Credentials never
+    stand in a url, which ends up in logs and listings.
     """
     try:
         parts = urlsplit(url)
     except ValueError:
         raise Misconfigured("target url: it cannot be parsed") from None
-    driver = _DRIVERS.get(parts.scheme)
-    if driver is None:
-        expected = ", ".join(sorted(_DRIVERS))
-        raise Misconfigured(f"target url: unknown scheme {parts.scheme!r}, expected one of {expected}")
+    driver = _DRIVERS.get(parts.scheme) or _installed_driver(parts.scheme)
     if "@" in parts.netloc:
         raise Misconfigured(f"target url {redact(url)}: expected no user and no password in it")
     if parts.query or parts.fragment:
@@ -50,12 +51,25 @@ def redact(url: str) -> str:
     ).geturl()
 
 
+def _installed_driver(scheme: str) -> Driver:
+    installed: dict[str, EntryPoint] = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+    if scheme not in installed:
+        expected = ", ".join(sorted({*_DRIVERS, *installed}))
+        raise Misconfigured(f"target url: unknown scheme {scheme!r}, expected one of {expected}")
+    try:
+        driver: Driver = installed[scheme].load()
+    except Exception as error:
+        point = installed[scheme]
+        raise Misconfigured(f"target url: the driver of {scheme} ({point.value}) cannot be loaded: {error}") from error
+    return driver
+
+
 def _open_memory(url: SplitResult, options: Mapping[str, Any]) -> Target:
     from targets.memory import MemoryOptions, MemoryTarget
 
     if url.netloc or url.path:
         raise Misconfigured(f"target url {redact(url.geturl())}: expected memory: and nothing behind it")
-    _read_options("memory", MemoryOptions, options)
+    read_options("memory", MemoryOptions, options)
     return MemoryTarget()
 
 
@@ -65,22 +79,10 @@ def _open_local(url: SplitResult, options: Mapping[str, Any]) -> Target:
     path = unquote(url.path)
     if url.netloc or not path.startswith("/") or "\0" in path:
         raise Misconfigured(f"target url {redact(url.geturl())}: expected file:// and an absolute path")
-    return LocalTarget(Path(path), _read_options("file", LocalOptions, options))
+    return LocalTarget(Path(path), read_options("file", LocalOptions, options))
 
 
-_DRIVERS: dict[str, Callable[[SplitResult, Mapping[str, Any]], Target]] = {
+_DRIVERS: dict[str, Driver] = {
     "memory": _open_memory,
     "file": _open_local,
 }
-
-
-def _read_options(scheme: str, kind: type[Options], given: Mapping[str, Any]) -> Options:
-    types = get_type_hints(kind)
-    known = {field.name: types[field.name] for field in fields(kind)}  # type: ignore[arg-type] # a dataclass
-    for name, value in given.items():
-        if name not in known:
-            expected = ", ".join(sorted(known)) or "none"
-            raise Misconfigured(f"option {name}: unknown for a {scheme} target, expected one of: {expected}")
-        if type(value) is not known[name]:
-            raise Misconfigured(f"option {name}: {type(value).__name__}, expected {known[name].__name__}")
-    return kind(**given)

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 import pytest
 
 from targets.base import Target
-from targets.errors import InvalidKey, ObjectExists, ObjectNotFound, ShortRead
+from targets.errors import InvalidKey, ObjectExists, ObjectNotFound, ShortRead, TargetError, Unsupported
 from targets.keys import KEY_LENGTH_MAX, SEGMENT_LENGTH_MAX
 
 MANY_COUNT = 1500  # More than a page of any object store's listing.
@@ -37,6 +37,11 @@ async def cancelled(operation: Coroutine[object, object, object], steps: int) ->
         for _ in range(steps):
             await asyncio.sleep(0)
         task.cancel()
+
+
+def _refusals(target: Target) -> type[TargetError]:
+    """Return how a put is refused that must find the key absent: it exists, or nobody can tell."""
+    return ObjectExists if target.capabilities.conditional_put else Unsupported
 
 
 class TargetContract:
@@ -122,12 +127,27 @@ class TargetContract:
         with pytest.raises(ObjectNotFound):
             await target.get("key")
         assert await keys(target) == []
-        await target.put("key", b"again", if_absent=True)
+        await target.put("key", b"again", if_absent=target.capabilities.conditional_put)
 
     async def test_absent_object_can_be_deleted(self, target: Target) -> None:
         await target.put("folder/key", b"content")
         for key in ("folder/key", "folder/key", "never/there", "folder/key/below"):
             await target.delete(key)
+
+    async def test_many_are_deleted_at_once_absent_ones_too(self, target: Target) -> None:
+        await target.put("kept", b"content")
+        written = [f"folder/{number}" for number in range(20)]
+        for key in written:
+            await target.put(key, b"content")
+        await target.delete_many([*written, "never/there", "folder", written[0]])
+        assert await keys(target) == ["kept"]
+        await target.delete_many([])
+
+    async def test_one_illegal_key_of_many_deletes_nothing(self, target: Target) -> None:
+        await target.put("key", b"content")
+        with pytest.raises(InvalidKey):
+            await target.delete_many(["key", "../key"])
+        assert await keys(target) == ["key"]
 
     async def test_overwriting_replaces_the_object(self, target: Target) -> None:
         await target.put("key", b"a longer old object")
@@ -136,10 +156,19 @@ class TargetContract:
         assert (await target.head("key")).size_bytes == 3
 
     async def test_taken_key_is_kept_if_it_must_be_absent(self, target: Target) -> None:
-        await target.put("key", b"first", if_absent=True)
-        with pytest.raises(ObjectExists, match="key"):
+        await target.put("key", b"first")
+        with pytest.raises(_refusals(target)):
             await target.put("key", b"second", if_absent=True)
         assert await target.get("key") == b"first"
+
+    async def test_free_key_is_taken_or_the_target_says_that_it_cannot_tell(self, target: Target) -> None:
+        if target.capabilities.conditional_put:
+            await target.put("key", b"first", if_absent=True)
+            assert await target.get("key") == b"first"
+        else:
+            with pytest.raises(Unsupported, match="key"):
+                await target.put("key", b"first", if_absent=True)
+            assert await keys(target) == []
 
     async def test_exactly_one_of_many_writers_wins(self, target: Target) -> None:
         winners: list[bytes] = []
@@ -147,15 +176,15 @@ class TargetContract:
         async def write(body: bytes) -> None:
             try:
                 await target.put("folder/key", body, if_absent=True)
-            except ObjectExists:
+            except _refusals(target):
                 return
             winners.append(body)
 
         async with asyncio.TaskGroup() as group:
             for number in range(8):
                 group.create_task(write(b"%d" % number * 100_000))
-        assert len(winners) == 1
-        assert await target.get("folder/key") == winners[0]
+        assert len(winners) == target.capabilities.conditional_put
+        assert [await target.get(key) for key in await keys(target)] == winners
 
     async def test_readers_see_one_of_two_objects_whole(self, target: Target) -> None:
         bodies = (b"a" * 300_000, b"b" * 200_000)
@@ -245,7 +274,7 @@ class TargetContract:
     async def test_buffer_is_free_after_a_refused_put(self, target: Target) -> None:
         body = bytearray(b"content")
         await target.put("key", b"taken")
-        with pytest.raises(ObjectExists):
+        with pytest.raises(_refusals(target)):
             await target.put("key", body, if_absent=True)
         body.clear()
 
@@ -262,7 +291,7 @@ class TargetContract:
     @pytest.mark.parametrize("steps", range(6))
     async def test_cancelled_first_put_leaves_nothing_or_all(self, target: Target, steps: int) -> None:
         body = b"content" * 500_000
-        await cancelled(target.put("folder/key", body, if_absent=True), steps)
+        await cancelled(target.put("folder/key", body, if_absent=target.capabilities.conditional_put), steps)
         found = await keys(target)
         assert found == [] or (found == ["folder/key"] and await target.get("folder/key") == body)
 
@@ -271,6 +300,7 @@ class TargetContract:
         operations: tuple[Callable[[], Awaitable[object]], ...] = (
             *(lambda: target.put(key, b""), lambda: target.get(key), lambda: target.head(key)),
             *(lambda: target.get_into(key, bytearray(1)), lambda: target.delete(key)),
+            lambda: target.delete_many([key]),
         )
         for operation in operations:
             with pytest.raises(InvalidKey):
@@ -288,5 +318,4 @@ class TargetContract:
 
     def test_it_says_what_it_can_do(self, target: Target) -> None:
         assert target.capabilities.name
-        assert target.capabilities.conditional_put
         assert target.capabilities.object_size_bytes_max >= LARGE_BYTES

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -116,6 +117,24 @@ def _show_url(value: Any) -> str:
     return repr(f"{scheme}://***@{host}/***" if "@" in rest else f"{scheme}://{host}/***")
 
 
+def _parse_table(value: Any) -> MappingProxyType[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError  # noqa: TRY004 - every kind answers a bad value with ValueError
+    return MappingProxyType(value)
+
+
+def _show_nothing(value: Any) -> str:
+    return f"a value of type {type(value).__name__}"  # It may be a secret.
+
+
+def _parse_flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError  # noqa: TRY004 - every kind answers a bad value with ValueError
+    return value
+
+
+FLAG = Kind("true or false", _parse_flag)
+OPTIONS = Kind("a section of options", _parse_table, _show_nothing)
 ABSOLUTE_PATH = Kind('an absolute path without ".."', _parse_path)
 OPTIONAL_PATH = Kind('an absolute path without "..", or "" for none', _parse_optional_path)
 PATHS = Kind('a list of absolute paths without ".."', _parse_paths)

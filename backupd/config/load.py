@@ -117,7 +117,7 @@ class _Reader:
         for name, field in options.items():
             if name in table:
                 values[name] = self._value(field, table[name], prefix=prefix)
-            elif field.default is MISSING:
+            elif field.default is MISSING and field.default_factory is MISSING:
                 self.problems.append(f"{prefix}{name}: missing; expected {field.metadata['kind'].expected}")
         return None if len(self.problems) > problems_before else section(**values)
 

@@ -11,7 +11,9 @@ from typing import Any
 from backupd.config.kinds import (
     ABSOLUTE_PATH,
     ADDRESS,
+    FLAG,
     OPTIONAL_PATH,
+    OPTIONS,
     PATHS,
     URL,
     Address,
@@ -54,7 +56,7 @@ class TargetDefaults:
     """``[defaults]``: what every target inherits and may override."""
 
     operation_timeout_s: float = option(seconds(0.1, 3600), 60.0)
-    retries_max: int = option(integer(0, 100), 5)
+    retries_max: int = option(integer(0, 100), 12)
     operations_max: int = option(integer(1, 1024), 8)
     bytes_per_s: int = option(integer(0, 2**50), 0)
 
@@ -65,6 +67,8 @@ class TargetConfig(TargetDefaults):
 
     name: str
     url: str = option(URL)
+    options: Mapping[str, Any] = field(default_factory=dict, metadata={"kind": OPTIONS})
+    single_writer: bool = option(FLAG, False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

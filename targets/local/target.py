@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -73,6 +73,12 @@ class LocalTarget:
     async def delete(self, key: str) -> None:
         validate_key(key)
         await self._run(partial(self._store.delete, key))
+
+    async def delete_many(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            validate_key(key)
+        for key in keys:  # A turn each, so that a long list does not keep a thread from others.
+            await self.delete(key)
 
     async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
         validate_prefix(prefix)

@@ -106,6 +106,16 @@ class Faults:
             self._deleted[key] = info
         call.fail(Effect.LOST_RESPONSE)
 
+    async def delete_many(self, keys: Sequence[str]) -> None:
+        """Delete only the first half when the response is lost: the rest was still to come."""
+        call = await self._begin("delete_many", keys[0] if keys else "")
+        deleted = keys[: len(keys) // 2] if call.has(Effect.LOST_RESPONSE) else keys
+        await self._inner.delete_many(deleted)
+        for key in deleted:
+            if (info := self._put.pop(key, None)) is not None:
+                self._deleted[key] = info
+        call.fail(Effect.LOST_RESPONSE)
+
     async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
         call = await self._begin("list", prefix)
         count = 0

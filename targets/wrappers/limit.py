@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from targets.base import Body, ObjectInfo, Target, closing
@@ -84,6 +84,10 @@ class Limit:
     async def delete(self, key: str) -> None:
         async with self._slots:
             await self._inner.delete(key)
+
+    async def delete_many(self, keys: Sequence[str]) -> None:
+        async with self._slots:
+            await self._inner.delete_many(keys)
 
     async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
         async with closing(self._inner.list(prefix)) as found:

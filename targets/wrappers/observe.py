@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -70,6 +70,10 @@ class Observe:
     async def delete(self, key: str) -> None:
         with self._observed("delete", key):
             await self._inner.delete(key)
+
+    async def delete_many(self, keys: Sequence[str]) -> None:
+        with self._observed("delete_many", f"{len(keys)} keys"):
+            await self._inner.delete_many(keys)
 
     async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
         with self._observed("list", prefix) as seen:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from targets.base import Body, ObjectInfo, Target, closing
 from targets.keys import validate_key, validate_prefix
@@ -31,6 +31,9 @@ class Prefix:
 
     async def delete(self, key: str) -> None:
         await self._inner.delete(self._scoped(key))
+
+    async def delete_many(self, keys: Sequence[str]) -> None:
+        await self._inner.delete_many([self._scoped(key) for key in keys])
 
     async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
         validate_prefix(prefix)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from random import Random
 from typing import TypeVar
@@ -73,6 +73,9 @@ class Retry:
 
     async def delete(self, key: str) -> None:
         await self._repeat(f"delete {key}", lambda: self._inner.delete(key))
+
+    async def delete_many(self, keys: Sequence[str]) -> None:
+        await self._repeat(f"delete {len(keys)} keys", lambda: self._inner.delete_many(keys))
 
     async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
         """Start again where a listing broke off, skipping what was given already.

@@ -41,7 +41,8 @@ TARGETS: Rows = (
     ("=targets",),
     ("targets.open", "targets.testing"),
     ("targets.memory", "targets.local", "targets.wrappers"),
-    ("targets.base",),
+    ("targets.http",),
+    ("targets.base", "targets.options"),
     ("targets.keys",),
     ("targets.errors",),
 )

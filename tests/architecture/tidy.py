@@ -17,7 +17,12 @@ _CLOCK = ("backupd/clock.py", "bench/")
 _MIGRATIONS = "backupd/catalog/migrations/"  # One function each, as long as what it creates.
 _CONFIG = ("backupd/config/",)
 # A thread needs an owner: an executor that somebody shuts down. For opening and closing, the loop's will do.
-_THREADS_OF_THE_LOOP = ("backupd/service.py", "backupd/repository/opened.py", "backupd/catalog/store.py")
+_THREADS_OF_THE_LOOP = (
+    "backupd/service.py",
+    "backupd/repository/opened.py",
+    "backupd/catalog/store.py",
+    "tests/support/servers/process.py",
+)
 _NOT_RUN = ("tests/support/loop_device.py",)
 
 # What nobody may use -> where it may be used after all. Names are resolved through the imports of the file.

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from targets.base import Target
+from targets.base import Body, Target
+from targets.errors import Unsupported
+from targets.keys import validate_key
 from targets.local import LocalOptions, LocalTarget
 from targets.memory import MemoryTarget
 from targets.testing import TargetContract
@@ -17,6 +20,7 @@ from targets.wrappers.limit import Limit
 from targets.wrappers.observe import Observe
 from targets.wrappers.prefix import Prefix
 from targets.wrappers.retry import Retry
+from targets.wrappers.single_writer import SingleWriter
 
 
 async def next_turn(_: float) -> None:
@@ -84,6 +88,33 @@ class TestPrefix(TargetContract):
         inner = MemoryTarget()
         await inner.put("scope-2/packs/ab/1", b"of another scope")
         return Prefix(inner, "scope")
+
+
+class NeverConditional(MemoryTarget):
+    """A store that would overwrite, and says so."""
+
+    capabilities = replace(MemoryTarget.capabilities, conditional_put=False)
+
+    async def put(self, key: str, body: Body, *, if_absent: bool = False) -> None:
+        validate_key(key)
+        if if_absent:
+            raise Unsupported(f"put {key}: this store cannot tell whether an object is absent")
+        await super().put(key, body)
+
+
+class TestWithoutConditionalPut(TargetContract):
+    @pytest.fixture
+    def target(self) -> Target:
+        return NeverConditional()
+
+
+class TestSingleWriter(TargetContract):
+    @pytest.fixture
+    def target(self) -> Target:
+        return SingleWriter(NeverConditional())
+
+    def test_it_says_that_it_can_put_conditionally(self, target: Target) -> None:
+        assert target.capabilities.conditional_put
 
 
 class TestStack(TargetContract):

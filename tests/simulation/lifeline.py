@@ -8,7 +8,7 @@ without knowing that its leases are long gone.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -103,6 +103,9 @@ class LivingTarget:
     async def delete(self, key: str) -> None:
         await self._held(self._inner.delete, key)
 
+    async def delete_many(self, keys: Sequence[str]) -> None:
+        await self._held(self._inner.delete_many, keys)
+
     async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
         async for info in self._inner.list(prefix):
             await self._lifeline.hold()
@@ -140,6 +143,9 @@ class NumberedPacks:
 
     async def delete(self, key: str) -> None:
         await self._inner.delete(self._name(key))
+
+    async def delete_many(self, keys: Sequence[str]) -> None:
+        await self._inner.delete_many([self._name(key) for key in keys])
 
     def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
         return self._inner.list(prefix)

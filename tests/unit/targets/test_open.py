@@ -33,9 +33,9 @@ def test_unknown_option_is_named(tmp_path: Path) -> None:
         open_target(f"file://{tmp_path}", colour="red")
 
 
-@pytest.mark.parametrize(("name", "value"), [("threads", "4"), ("threads", True), ("fsync", 1)])
+@pytest.mark.parametrize(("name", "value"), [("threads", "4"), ("threads", True), ("fsync", 1), ("fsync", None)])
 def test_option_of_the_wrong_type_is_named(tmp_path: Path, name: str, value: object) -> None:
-    with pytest.raises(Misconfigured, match=f"option {name}: {type(value).__name__}, expected"):
+    with pytest.raises(Misconfigured, match=f"option {name}: a value of type {type(value).__name__}, expected"):
         open_target(f"file://{tmp_path}", **{name: value})
 
 

@@ -1,0 +1,1 @@
+"""What the drivers of stores that speak HTTP have in common."""
