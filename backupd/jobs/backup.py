@@ -36,7 +36,7 @@ class BackupBody:
 
     async def __call__(self, job: Job, run: JobRun) -> None:
         """Back the volume up and publish, or finish what an earlier attempt had all but done."""
-        backup = await self._catalog.backup(job.project, job.backup_id)
+        backup = await self._catalog.backup(job.project, job.of_backup)
         if backup.state is BackupState.AVAILABLE:
             return
         repository = await self._resources.repositories.open(

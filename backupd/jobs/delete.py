@@ -16,7 +16,7 @@ class DeleteBody:
     async def __call__(self, job: Job, run: JobRun) -> None:
         """Remove the backup from its target, then from the catalog; packs stay for other backups."""
         catalog = self._resources.catalog
-        backup = await catalog.backup(job.project, job.backup_id)
+        backup = await catalog.backup(job.project, job.of_backup)
         if backup.state is BackupState.DELETED:
             return
         repository = await self._resources.repositories.open(

@@ -12,7 +12,7 @@ from backupd.repository.repository import Repository
 
 async def open_backup(resources: Resources, job: Job) -> tuple[Backup, Repository, Manifest]:
     """Return the job's backup, its repository and its manifest; CorruptObject when the manifest is lost."""
-    backup = await resources.catalog.backup(job.project, job.backup_id)
+    backup = await resources.catalog.backup(job.project, job.of_backup)
     repository = await resources.repositories.open(backup.project, backup.target, is_encrypted=backup.is_encrypted)
     manifest = await repository.manifest(backup.id)
     if manifest is None:
