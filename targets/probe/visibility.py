@@ -1,0 +1,88 @@
+"""Whether what was written can be read at once."""
+
+from __future__ import annotations
+
+from targets.errors import Final, ObjectNotFound
+from targets.probe.answer import Answer, at_once_or_late, broken, ok, unknown
+from targets.probe.site import Site
+
+_BODY_BYTES = 4096
+
+
+async def writable(site: Site) -> Answer:
+    """Tell whether anything can be stored."""
+    try:
+        await site.target.put(site.key("writable"), await site.body(_BODY_BYTES))
+    except Final as error:
+        return broken(f"nothing can be stored: {error}", error=error)
+    return ok("objects can be stored")
+
+
+async def read_after_write(site: Site) -> Answer:
+    """Tell whether a new object is there at once, also for one who was told just before that it is not."""
+    key = site.key("read-after-write")
+    await site.has(key)
+    await site.target.put(key, await site.body(_BODY_BYTES))
+    answer = at_once_or_late("a new object can be read", await site.late_s(lambda: _can_read(site, key)), _wait_s(site))
+    if answer.evidence["late_s"] != 0:
+        return answer
+    return at_once_or_late("a new object has a head", await site.late_s(lambda: site.has(key)), _wait_s(site))
+
+
+async def read_after_overwrite(site: Site) -> Answer:
+    """Tell whether a new object in the place of an old one is what is read at once."""
+    key = site.key("read-after-overwrite")
+    old, new = await site.body(_BODY_BYTES), await site.body(_BODY_BYTES)
+    await site.target.put(key, old)
+    await site.late_s(lambda: _can_read(site, key))
+    await site.target.put(key, new)
+    read = set()
+
+    async def is_new() -> bool:
+        found = await site.target.get(key)
+        read.add(found)
+        return found != old
+
+    late_s = await site.late_s(is_new)
+    if read - {old, new}:
+        return unknown("what was read is neither the old object nor the new one")
+    return at_once_or_late("an overwritten object is read as the new one", late_s, _wait_s(site))
+
+
+async def listing_after_write(site: Site) -> Answer:
+    """Tell whether a new object is listed at once."""
+    key = site.key("listing-after-write")
+    await site.target.put(key, b"listed")
+    return at_once_or_late("a new object is listed", await site.late_s(lambda: _is_listed(site, key)), _wait_s(site))
+
+
+async def listing_after_delete(site: Site) -> Answer:
+    """Tell whether an object that is gone is no longer listed."""
+    key = site.key("listing-after-delete")
+    await site.target.put(key, b"listed")
+    await site.late_s(lambda: _is_listed(site, key))
+    await site.target.delete(key)
+
+    async def is_unlisted() -> bool:
+        return not await _is_listed(site, key)
+
+    late_s = await site.late_s(is_unlisted)
+    if late_s != 0 and await site.has(key):
+        return unknown("the object that was deleted is still there")
+    return at_once_or_late("a deleted object is no longer listed,", late_s, _wait_s(site))
+
+
+async def _can_read(site: Site, key: str) -> bool:
+    try:
+        await site.target.get(key)
+    except ObjectNotFound:
+        return False
+    return True
+
+
+async def _is_listed(site: Site, key: str) -> bool:
+    return any(info.key == key for info in await site.listed(key))
+
+
+def _wait_s(site: Site) -> float:
+    return site.plan.wait_s
