@@ -23,7 +23,7 @@ HOUSE: Rows = (
     ("backupd.jobs",),
     ("backupd.pipeline",),
     ("backupd.catalog", "backupd.repository", "backupd.config"),
-    ("backupd.states",),
+    ("backupd.states", "backupd.retention"),
     ("backupd.model",),
     ("backupd.errors", "backupd.clock"),
     ("=backupd", "chunker", "targets"),
