@@ -57,7 +57,7 @@ def test_a_frame_gives_back_what_it_was_made_of(plain: bytes, is_encrypted: bool
 
 
 @given(contents, st.booleans())
-def test_a_frame_without_compression_is_raw_and_gives_back_what_it_was_made_of(plain: bytes, is_encrypted: bool) -> None:
+def test_a_frame_without_compression_is_raw_and_gives_back_its_content(plain: bytes, is_encrypted: bool) -> None:
     stored = encoded(plain, is_encrypted=is_encrypted, compression_level=0)
     assert stored[2] == Codec.RAW
     assert len(stored) == len(plain) + (OVERHEAD_BYTES_MAX if is_encrypted else OVERHEAD_BYTES_MAX - TAG_SIZE_BYTES)
