@@ -11,7 +11,9 @@ from backupd.application.backup_types import BackupTypes
 from backupd.application.backups import Backups
 from backupd.application.jobs import Jobs
 from backupd.application.paths import Paths
+from backupd.application.policy import Policy
 from backupd.application.restores import Restores
+from backupd.application.retention import Retention
 from backupd.application.targets import Targets
 from backupd.application.verifications import Verifications
 from backupd.application.volumes import Volumes
@@ -30,6 +32,7 @@ class Application:
     backup_types: BackupTypes
     targets: Targets
     backups: Backups
+    retention: Retention
     restores: Restores
     verifications: Verifications
     jobs: Jobs
@@ -53,12 +56,17 @@ def build_application(
     """
     targets = Targets(config=config.targets, observed=observed)
     paths = Paths(config=config.paths, executor=executor)
+    policy = Policy(catalog=catalog, config=config)
+    backups = Backups(
+        catalog=catalog, clock=clock, paths=paths, targets=targets, policy=policy, executor=executor, wake=wake
+    )
     available = AvailableBackups(catalog=catalog, clock=clock, targets=targets)
     return Application(
-        volumes=Volumes(catalog=catalog, clock=clock, paths=paths),
-        backup_types=BackupTypes(catalog=catalog, clock=clock, targets=targets),
+        volumes=Volumes(catalog=catalog, clock=clock, paths=paths, policy=policy),
+        backup_types=BackupTypes(catalog=catalog, clock=clock, targets=targets, config=config),
         targets=targets,
-        backups=Backups(catalog=catalog, clock=clock, paths=paths, targets=targets, executor=executor, wake=wake),
+        backups=backups,
+        retention=Retention(catalog=catalog, clock=clock, config=config, policy=policy, backups=backups),
         restores=Restores(catalog=catalog, available=available, paths=paths, wake=wake),
         verifications=Verifications(catalog=catalog, available=available, wake=wake),
         jobs=Jobs(catalog=catalog, wake=wake, live_progress=live_progress),

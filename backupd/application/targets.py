@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from backupd.application.fields import invalid
 from backupd.config import TargetConfig
 from backupd.errors import Conflict, NotFound
 from targets.base import Capabilities
@@ -41,10 +40,9 @@ class Targets:
         observed = self.observed[name]
         return ConfiguredTarget(name, _bare(self.config[name].url), observed.capabilities, observed.counters)
 
-    def check_known(self, name: str) -> None:
-        """Raise InvalidRequest when a request names a target that is not configured."""
-        if name not in self.config:
-            raise invalid("target", name, f"a target of the configuration: {self._names()}")
+    def capabilities(self, name: str) -> Capabilities | None:
+        """Return what a target can do, None when it is not configured."""
+        return self.observed[name].capabilities if name in self.config else None
 
     def check_still_there(self, name: str) -> None:
         """Raise Conflict when a target that a backup or a type names is configured no longer."""

@@ -3,7 +3,7 @@
 # ruff: noqa: RUF009 - option() returns what dataclasses.field() does
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -134,3 +134,15 @@ class Config:
     def policy_of(self, project: str) -> PolicyConfig:
         """Return what holds for one project."""
         return self.projects.get(project, self.policy)
+
+    def named_backup_types(self) -> Iterator[tuple[str, str]]:
+        """Yield each key that names a backup type, and the name; what a project inherits is named once."""
+        sections = {"policy": self.policy} | {f"projects.{name}": own for name, own in self.projects.items()}
+        seen = set()
+        for section, own in sections.items():
+            names = [] if own.default_backup_type is None else [("default_backup_type", own.default_backup_type)]
+            names += [("request_backup_types", name) for name in own.request_backup_types]
+            for key, name in names:
+                if (key, name) not in seen:
+                    seen.add((key, name))
+                    yield f"{section}.{key}", name
