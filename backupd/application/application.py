@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from backupd.application.available import AvailableBackups
 from backupd.application.backup_types import BackupTypes
 from backupd.application.backups import Backups
+from backupd.application.copies import Copies
 from backupd.application.jobs import Jobs
 from backupd.application.paths import Paths
 from backupd.application.policy import Policy
@@ -35,6 +36,7 @@ class Application:
     retention: Retention
     restores: Restores
     verifications: Verifications
+    copies: Copies
     jobs: Jobs
 
 
@@ -54,7 +56,7 @@ def build_application(
     block; ``wake`` nudges the job worker, must not block and may be called too often; ``live_progress`` knows
     how far a job is that runs in this process.
     """
-    targets = Targets(config=config.targets, observed=observed)
+    targets = Targets(catalog=catalog, config=config.targets, observed=observed)
     paths = Paths(config=config.paths, executor=executor)
     policy = Policy(catalog=catalog, config=config)
     backups = Backups(
@@ -69,5 +71,6 @@ def build_application(
         retention=Retention(catalog=catalog, clock=clock, config=config, policy=policy, backups=backups),
         restores=Restores(catalog=catalog, available=available, paths=paths, wake=wake),
         verifications=Verifications(catalog=catalog, available=available, wake=wake),
+        copies=Copies(catalog=catalog, clock=clock, targets=targets, available=available, wake=wake),
         jobs=Jobs(catalog=catalog, wake=wake, live_progress=live_progress),
     )

@@ -124,8 +124,10 @@ def lagging_copies(connection: Connection) -> list[tuple[Backup, BackupCopy]]:
     return found
 
 
-def queue_copies(connection: Connection, new_id: Callable[[], str], now: datetime) -> list[Job]:
-    """Queue a job for each lagging copy that has none yet."""
+def queue_copies(
+    connection: Connection, new_id: Callable[[], str], targets: Collection[str], now: datetime
+) -> list[Job]:
+    """Queue a job for each copy that lags on one of ``targets`` and has none yet."""
     unfinished = select(jobs.c.backup_id, jobs.c.request).where(
         jobs.c.kind == JobKind.COPY, jobs.c.state.in_(UNFINISHED)
     )
@@ -133,7 +135,7 @@ def queue_copies(connection: Connection, new_id: Callable[[], str], now: datetim
     queued = [
         Job(new_id(), backup.project, JobKind.COPY, backup.id, JobState.QUEUED, now, {"target": copy.target})
         for backup, copy in lagging_copies(connection)
-        if (backup.id, copy.target) not in under_way
+        if copy.target in targets and (backup.id, copy.target) not in under_way
     ]
     for job in queued:
         insert_job(connection, job)

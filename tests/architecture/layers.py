@@ -39,7 +39,7 @@ CHUNKER: Rows = (
 )
 TARGETS: Rows = (
     ("=targets",),
-    ("targets.open", "targets.testing"),
+    ("targets.open", "targets.testing", "targets.probe"),
     ("targets.memory", "targets.local", "targets.wrappers"),
     ("targets.http",),
     ("targets.base", "targets.options"),
