@@ -47,7 +47,7 @@ class CipherSuite(IntEnum):
 
 
 class FrameWriter:
-    """Encodes frames of one repository. Belongs to one thread at a time."""
+    """Encodes frames of one repository. Belongs to one thread at a time. ``compression_level`` 0 is none at all."""
 
     def __init__(
         self,
@@ -58,7 +58,8 @@ class FrameWriter:
         draw_nonce: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self._aad_prefix = _AAD_PREFIX + keys.repository_id
-        self._compressor = zstandard.ZstdCompressor(level=compression_level)
+        # To zstd level 0 is its default.
+        self._compressor = zstandard.ZstdCompressor(level=compression_level) if compression_level else None
         self._cipher = Xaes256Gcm(keys.data_key) if is_encrypted else None
         self._draw_nonce = draw_nonce
         self._scratch = memoryview(bytearray())
@@ -89,6 +90,8 @@ class FrameWriter:
 
     def _compress(self, plain: memoryview, out: memoryview) -> tuple[Codec, int]:
         """Compress to ``out`` when that is shorter; else leave it to the caller to store ``plain`` as it is."""
+        if self._compressor is None:
+            return Codec.RAW, len(plain)
         room = out[: max(len(plain) - 1, 0)]
         filled = _fill(self._compressor.stream_reader(plain, size=len(plain)), room)
         return (Codec.ZSTD, filled) if filled < len(room) else (Codec.RAW, len(plain))

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, insert, select, update
+from sqlalchemy import Connection, and_, delete, func, insert, select, update
 
 from backupd.catalog import rows
 from backupd.catalog.jobs import UNFINISHED, insert_job, require_fence
@@ -89,7 +89,8 @@ def publish(
         finished_at=now,
         size_bytes=result.size_bytes,
         parent_id=result.parent_id,
-        full_read_reason=result.full_read_reason,
+        # A backup that has no parent may have been created with its reason.
+        full_read_reason=func.coalesce(result.full_read_reason, backups.c.full_read_reason),
         statistics=asdict(result.statistics),
     )
     for target in one(connection, backup_id).targets:

@@ -1,0 +1,52 @@
+"""What the configuration says about backup types, brought to the catalog when the daemon starts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from uuid import uuid4
+
+from backupd.application.backup_types import wrong_with
+from backupd.catalog.store import Catalog
+from backupd.clock import Clock
+from backupd.config import Config
+from backupd.errors import ConfigError
+from backupd.model import BackupType
+
+_log = logging.getLogger(__name__)
+
+
+async def apply_configuration(config: Config, catalog: Catalog, clock: Clock) -> None:
+    """Make the configured types the catalog's, and warn of those that no longer fit.
+
+    ConfigError lists every type that is named and not there, and every name that is taken.
+    """
+    known = {one.name: one for one in await catalog.backup_types()}
+    problems = [*_taken(config, known), *_unknown(config, known)]
+    if problems:
+        raise ConfigError("\n".join(problems))
+    types = [
+        BackupType(id=str(uuid4()), name=name, created_at=clock.now(), is_configured=True, **asdict(fields))
+        for name, fields in config.backup_types.items()
+    ]
+    await catalog.configure_backup_types(types)
+    for one in await catalog.backup_types():
+        for problem in wrong_with(one, config):
+            _log.warning('backup type "%s" cannot be used as it is: %s', one.name, problem)
+
+
+def _taken(config: Config, known: Mapping[str, BackupType]) -> Iterator[str]:
+    for name in config.backup_types:
+        if name in known and not known[name].is_configured:
+            yield (
+                f"backup_types.{name}: expected a name that no backup type made through the API has\n"
+                f"HINT: leave the section out, start, and if no volume needs it: backupctl type remove {name}"
+            )
+
+
+def _unknown(config: Config, known: Mapping[str, BackupType]) -> Iterator[str]:
+    there = {*known, *config.backup_types}
+    for key, name in config.named_backup_types():
+        if name not in there:
+            yield f"{key} = {name!r}: expected a backup type: {', '.join(sorted(there)) or 'there is none yet'}"
