@@ -112,16 +112,12 @@ def copies_of(connection: Connection, backup_id: str) -> list[BackupCopy]:
 def lagging_copies(connection: Connection) -> list[tuple[Backup, BackupCopy]]:
     """Return what some target still has to get, the oldest backup first."""
     query = (
-        select(backups, backup_copies.c.target.label("lagging_target"))
-        .join(backup_copies, backup_copies.c.backup_id == backups.c.id)
+        select(backup_copies)
+        .join(backups, backup_copies.c.backup_id == backups.c.id)
         .where(backup_copies.c.state == CopyState.LAGGING, backups.c.state == BackupState.AVAILABLE)
-        .order_by(backups.c.created_at)
+        .order_by(backups.c.created_at, backup_copies.c.target)
     )
-    found = []
-    for row in connection.execute(query):
-        backup = rows.backup(row)
-        found.append((backup, BackupCopy(backup.id, row.lagging_target, CopyState.LAGGING)))
-    return found
+    return [(one(connection, row.backup_id), rows.backup_copy(row)) for row in connection.execute(query).all()]
 
 
 def queue_copies(
