@@ -237,8 +237,8 @@ async def test_every_name_that_is_wrong_is_reported_at_once(world: World) -> Non
             backup_types={"plain": BackupTypeConfig(target="local")},
         )
     first, hint, *others = str(caught.value).splitlines()
-    assert first == "backup_types.plain: expected a name that no backup type made through the API has"
-    assert hint.endswith("backupctl type remove plain")
+    assert first.startswith("backup_types.plain: expected what the type of that name says that was made through the")
+    assert hint.endswith("backupctl type show plain")
     assert others == [
         "policy.default_backup_type = 'gold': expected a backup type: both, plain, standard",
         "policy.request_backup_types = 'tin': expected a backup type: both, plain, standard",
@@ -249,6 +249,16 @@ async def test_every_name_that_is_wrong_is_reported_at_once(world: World) -> Non
         "plain": False,
         "standard": False,
     }
+
+
+async def test_a_section_that_was_away_takes_its_type_back(world: World) -> None:
+    gold = BackupTypeConfig(target="local", copies=("other",), retention="short")
+    await configure(world, backup_types={"gold": gold})
+    known = await world.catalog.backup_type("gold")
+    await configure(world, backup_types={})
+    assert not (await world.catalog.backup_type("gold")).is_configured
+    await configure(world, backup_types={"gold": gold})
+    assert await world.catalog.backup_type("gold") == known
 
 
 async def test_the_policy_may_name_types_made_by_requests_and_configured_ones(world: World) -> None:

@@ -17,6 +17,7 @@ from backupd.application.volumes import VolumeChange
 from backupd.config import RetentionConfig
 from backupd.errors import NotFound
 from backupd.model import Backup, BackupState, Job, JobKind, JobState
+from tests.support.builders import RESULT
 from tests.support.world import PROJECT, World, open_world
 
 DAY_S = 86_400
@@ -134,6 +135,41 @@ async def test_a_failed_backup_takes_no_place(world: World) -> None:
     await world.end_job(await world.claim_job(), JobState.FAILED)
     assert await apply(world) == []
     assert await states(world, backups) == ["available"] * 2
+
+
+async def add_lagging(world: World) -> Backup:
+    """Make a backup that target "other" has yet to get."""
+    world.clock.advance(60)
+    backup, _ = await world.application.backups.create(PROJECT, NewBackup(volume="disk"))
+    job = await world.claim_job()
+    await world.catalog.publish_backup(backup.id, job_id=job.id, fence=job.fence, result=RESULT, lagging=["other"])
+    await world.end_job(job, JobState.SUCCEEDED)
+    return backup
+
+
+async def test_a_backup_that_a_target_lacks_stays_and_takes_no_place(world: World) -> None:
+    new = NewBackupType(name="both", target="local", copies=("other",), retention="short")
+    await world.application.backup_types.add(new)
+    await world.application.volumes.change(PROJECT, "disk", VolumeChange(backup_type="both"))
+    backups = await add_backups(world, 3)
+    lagging = await add_lagging(world)
+    judged = (await world.application.retention.of_volume(PROJECT, "disk")).backups
+    assert [(one.backup.id, one.verdict.reasons) for one in judged] == [
+        (lagging.id, ("lagging on other",)),
+        (backups[2].id, ("last",)),
+        (backups[1].id, ("last",)),
+        (backups[0].id, ()),
+    ]
+    assert [job.backup_id for job in await apply(world)] == [backups[0].id]
+
+
+async def test_a_target_that_is_configured_no_longer_holds_nothing_back(world: World) -> None:
+    new = NewBackupType(name="both", target="local", copies=("other",), retention="short")
+    await world.application.backup_types.add(new)
+    await world.application.volumes.change(PROJECT, "disk", VolumeChange(backup_type="both"))
+    backups = [await add_lagging(world) for _ in range(3)]
+    judged = (await world.without_target("other").retention.of_volume(PROJECT, "disk")).backups
+    assert [one.backup.id for one in judged if not one.verdict.is_kept] == [backups[0].id]
 
 
 async def test_other_volumes_are_left_alone(world: World) -> None:
