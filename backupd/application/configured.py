@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from uuid import uuid4
 
@@ -23,25 +23,27 @@ async def apply_configuration(config: Config, catalog: Catalog, clock: Clock) ->
     ConfigError lists every type that is named and not there, and every name that is taken.
     """
     known = {one.name: one for one in await catalog.backup_types()}
-    problems = [*_taken(config, known), *_unknown(config, known)]
-    if problems:
-        raise ConfigError("\n".join(problems))
     types = [
         BackupType(id=str(uuid4()), name=name, created_at=clock.now(), is_configured=True, **asdict(fields))
         for name, fields in config.backup_types.items()
     ]
+    problems = [*_taken(types, known), *_unknown(config, known)]
+    if problems:
+        raise ConfigError("\n".join(problems))
     await catalog.configure_backup_types(types)
     for one in await catalog.backup_types():
         for problem in wrong_with(one, config):
             _log.warning('backup type "%s" cannot be used as it is: %s', one.name, problem)
 
 
-def _taken(config: Config, known: Mapping[str, BackupType]) -> Iterator[str]:
-    for name in config.backup_types:
-        if name in known and not known[name].is_configured:
+def _taken(types: Sequence[BackupType], known: Mapping[str, BackupType]) -> Iterator[str]:
+    for one in types:
+        old = known.get(one.name)
+        if old is not None and not old.is_configured and not old.says_the_same(one):
             yield (
-                f"backup_types.{name}: expected a name that no backup type made through the API has\n"
-                f"HINT: leave the section out, start, and if no volume needs it: backupctl type remove {name}"
+                f"backup_types.{one.name}: expected what the type of that name says that was made through the API, "
+                "or a name that none has\n"
+                f"HINT: leave the section out, start, and see: backupctl type show {one.name}"
             )
 
 

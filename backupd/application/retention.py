@@ -83,10 +83,27 @@ class Retention:
 
     async def _judged(self, volume: Volume, policy: RetentionPolicy) -> list[JudgedBackup]:
         found = await self.catalog.backups(volume.project, volume.id)
-        available = {one.id: one for one in found if one.state is BackupState.AVAILABLE}
-        candidates = [Candidate(id=one.id, created_at=one.created_at) for one in available.values()]
-        verdicts = judge(policy, candidates, now=self.clock.now())
-        return [JudgedBackup(available[verdict.backup.id], verdict) for verdict in verdicts]
+        candidates = {
+            one.id: Candidate(id=one.id, created_at=one.created_at)
+            for one in found
+            if one.state is BackupState.AVAILABLE
+        }
+        # One that a target has yet to get takes no place: that target would be left with less than the rules say.
+        lagging = await self._lagging(volume)
+        whole = [one for one in candidates.values() if one.id not in lagging]
+        verdicts = {verdict.backup.id: verdict for verdict in judge(policy, whole, now=self.clock.now())}
+        for backup_id, targets in lagging.items():
+            if backup_id in candidates:
+                verdicts[backup_id] = Verdict(candidates[backup_id], (f"lagging on {', '.join(targets)}",))
+        return [JudgedBackup(one, verdicts[one.id]) for one in found if one.id in verdicts]
+
+    async def _lagging(self, volume: Volume) -> dict[str, list[str]]:
+        """Return backup -> the targets that have yet to get it and still can."""
+        found: dict[str, list[str]] = {}
+        for backup, copy in await self.catalog.lagging_copies():
+            if backup.volume_id == volume.id and copy.target in self.config.targets:
+                found.setdefault(backup.id, []).append(copy.target)
+        return found
 
     async def _delete(self, backup: Backup, judged: VolumeRetention) -> Job | None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,9 @@ url = "file:///mnt/third"
 keep_last = 2
 keep_daily = 7
 """
+
+
+PAGE = Path(__file__).parents[3] / "docs" / "backup-types.md"
 
 
 @pytest.fixture
@@ -161,3 +165,11 @@ def test_a_project_overrides_the_policy_key_by_key(file: Path) -> None:
 def test_without_a_policy_there_is_no_default_and_no_choice(file: Path) -> None:
     policy = read(file, "").policy_of("default")
     assert (policy.default_backup_type, policy.request_backup_types) == (None, ())
+
+
+def test_the_examples_of_the_page_are_valid(file: Path) -> None:
+    examples = re.findall(r"```toml\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert len(examples) == 2
+    for example in examples:
+        file.write_text(example)
+        assert load(file).backup_types
