@@ -1,0 +1,251 @@
+"""The requests to single RADOS objects: each is atomic, and none knows of parts but by the attribute."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from targets.rados.completions import Outcome, ended
+from targets.rados.connection import Connection
+from targets.rados.failures import CHANGED, failure
+from targets.rados.librados import CMPXATTR_EQUAL, CREATE_EXCLUSIVE, FULL_TRY, address
+from targets.rados.parts import ATTRIBUTE, Split
+from targets.rados.session import Session
+
+# librados copies a body when it takes it. From this size on a thread does that, while the loop goes on.
+_COPIED_IN_THREAD_BYTES = 512 * 1024
+_AT_A_TIME_COUNT = 64
+
+NOTHING = memoryview(b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One object at one moment. ``size_bytes`` is that of the whole, if it is split."""
+
+    size_bytes: int
+    version: int
+    split: Split | None
+
+
+class Objects:
+    """``doing`` begins the message of what is raised; a result that an operation names is returned."""
+
+    def __init__(self, library: ctypes.CDLL, connection: Connection) -> None:
+        self._library = library
+        self._connection = connection
+
+    async def create(self, doing: str, name: str, body: memoryview, split: Split | None = None) -> bool:
+        """Write an object that does not exist; False if it does."""
+
+        def build(op: int) -> None:
+            self._library.rados_write_op_create(op, CREATE_EXCLUSIVE, None)
+            self._set_content(op, body, split)
+
+        result = await self._write(name, build, body.nbytes)
+        if result == -errno.EEXIST:
+            return False
+        _check(result, doing)
+        return True
+
+    async def replace(self, doing: str, name: str, body: memoryview, split: Split | None, found: Found) -> bool:
+        """Replace what was found; False if it is not there any more."""
+
+        def build(op: int) -> None:
+            self._library.rados_write_op_assert_version(op, found.version)
+            if found.split is not None and split is None:
+                self._library.rados_write_op_rmxattr(op, ATTRIBUTE)
+            self._set_content(op, body, split)
+
+        result = await self._write(name, build, body.nbytes)
+        if result in (-errno.ENOENT, *CHANGED):
+            return False
+        _check(result, doing)
+        return True
+
+    async def remove(self, doing: str, names: Sequence[str]) -> list[str]:
+        """Remove objects that are not split; return the names of those that are. Absent ones do no harm."""
+
+        def build(op: int) -> None:
+            self._library.rados_write_op_cmpxattr(op, ATTRIBUTE, CMPXATTR_EQUAL, b"", 0)
+            self._library.rados_write_op_remove(op)
+
+        split = []
+        has_absent = False
+        for name, outcome in await self._all(names, lambda session, name: self._written(session, name, build)):
+            if outcome.result in CHANGED:
+                split.append(name)
+            elif outcome.result == -errno.ENOENT:
+                has_absent = True
+            else:
+                _check(outcome.result, doing)
+        if has_absent:
+            await self._check_pool()
+        return split
+
+    async def remove_found(self, doing: str, name: str, found: Found) -> bool:
+        """Remove what was found; False if it is not there any more."""
+
+        def build(op: int) -> None:
+            self._library.rados_write_op_assert_version(op, found.version)
+            self._library.rados_write_op_remove(op)
+
+        result = await self._write(name, build, 0)
+        if result in (-errno.ENOENT, *CHANGED):
+            return False
+        _check(result, doing)
+        return True
+
+    async def find(self, doing: str, keys: Sequence[str]) -> dict[str, Found]:
+        """Return what there is of ``keys``."""
+        readings: dict[str, _Reading] = {}
+
+        def submit(session: Session, key: str) -> Callable[[ctypes.c_void_p], int]:
+            readings[key] = _Reading(self._library, key, NOTHING, 0, None)
+            return readings[key].submit(session)
+
+        found = {}
+        for key, outcome in await self._all(keys, submit):
+            if outcome.result != -errno.ENOENT:
+                found[key] = readings[key].found(doing, outcome)
+        if len(found) < len(keys):
+            await self._check_pool()
+        return found
+
+    async def read(
+        self, doing: str, key: str, room: memoryview, offset: int, *, version: int | None = None
+    ) -> Found | None:
+        """Fill ``room`` as far as the object goes and return what it is; None if it is absent or not ``version``."""
+        session = await self._connection.session()
+        reading = _Reading(self._library, key, room, offset, version)
+        future = self._connection.start(reading.submit(session))
+        await ended(future)
+        outcome = future.result()
+        if outcome.result == -errno.ENOENT:
+            await self._check_pool()
+            return None
+        if version is not None and outcome.result in CHANGED:
+            return None
+        return reading.found(doing, outcome)
+
+    async def _write(self, name: str, build: Callable[[int], None], size_bytes: int) -> int:
+        session = await self._connection.session()
+        submit = self._written(session, name, build)
+        future = self._connection.start(submit, in_thread=size_bytes >= _COPIED_IN_THREAD_BYTES)
+        await ended(future)
+        if future.result().result == -errno.ENOENT:
+            await self._check_pool()
+        return future.result().result
+
+    async def _all(
+        self, names: Sequence[str], submit: Callable[[Session, str], Callable[[ctypes.c_void_p], int]]
+    ) -> list[tuple[str, Outcome]]:
+        """Send one request for each name, some at a time, and return all outcomes."""
+        session = await self._connection.session()
+        outcomes: list[tuple[str, Outcome]] = []
+        for first in range(0, len(names), _AT_A_TIME_COUNT):
+            some = names[first : first + _AT_A_TIME_COUNT]
+            futures = [self._connection.start(submit(session, name)) for name in some]
+            await ended(*futures)
+            outcomes += zip(some, (future.result() for future in futures), strict=True)
+        return outcomes
+
+    def _written(self, session: Session, name: str, build: Callable[[int], None]) -> Callable[[ctypes.c_void_p], int]:
+        def submit(completion: ctypes.c_void_p) -> int:
+            with _operation(self._library.rados_create_write_op, self._library.rados_release_write_op) as op:
+                build(op)
+                result: int = self._library.rados_aio_write_op_operate(
+                    op, session.pool, completion, name.encode(), None, FULL_TRY
+                )
+            return result
+
+        return submit
+
+    def _set_content(self, op: int, body: memoryview, split: Split | None) -> None:
+        self._library.rados_write_op_write_full(op, address(body), body.nbytes)
+        if split is not None:
+            attribute = split.attribute()
+            self._library.rados_write_op_setxattr(op, ATTRIBUTE, attribute, len(attribute))
+
+    async def _check_pool(self) -> None:
+        session = await self._connection.session()
+        await self._connection.run(session.check_pool)
+
+
+class _Reading:
+    """Size, attributes and content of one object in one request, and the memory that librados writes to."""
+
+    def __init__(self, library: ctypes.CDLL, key: str, room: memoryview, offset: int, version: int | None) -> None:
+        self._library = library
+        self._key = key
+        self._room = room
+        self._offset = offset
+        self._version = version
+        self._size = ctypes.c_uint64()
+        self._attributes = ctypes.c_void_p()
+        self._count = ctypes.c_size_t()
+        self._codes = [ctypes.c_int() for _ in range(3)]
+
+    def submit(self, session: Session) -> Callable[[ctypes.c_void_p], int]:
+        """Return what submits the request with a completion."""
+        library, by = self._library, ctypes.byref
+        stat, attributes, read = self._codes
+
+        def submit(completion: ctypes.c_void_p) -> int:
+            with _operation(library.rados_create_read_op, library.rados_release_read_op) as op:
+                if self._version is not None:
+                    library.rados_read_op_assert_version(op, self._version)
+                library.rados_read_op_stat(op, by(self._size), None, by(stat))
+                library.rados_read_op_getxattrs(op, by(self._attributes), by(attributes))
+                if self._room.nbytes:  # A length of 0 would mean all of it.
+                    room = (self._room.nbytes, address(self._room), by(self._count), by(read))
+                    library.rados_read_op_read(op, self._offset, *room)
+                result: int = library.rados_aio_read_op_operate(op, session.pool, completion, self._key.encode(), 0)
+            return result
+
+        return submit
+
+    def found(self, doing: str, outcome: Outcome) -> Found:
+        """Return what has been read, after the request has ended."""
+        attribute = self._take_attribute()
+        for result in (outcome.result, *(code.value for code in self._codes)):
+            _check(result, doing)
+        if attribute is None:
+            return Found(self._size.value, outcome.version, None)
+        split = Split.read(self._key, attribute)
+        return Found(split.size_bytes, outcome.version, split)
+
+    def _take_attribute(self) -> bytes | None:
+        """Return the attribute of a split object, and release all of them."""
+        if not self._attributes:
+            return None
+        found = None
+        name, value, length = ctypes.c_char_p(), ctypes.c_void_p(), ctypes.c_size_t()
+        while True:
+            self._library.rados_getxattrs_next(
+                self._attributes, ctypes.byref(name), ctypes.byref(value), ctypes.byref(length)
+            )
+            if name.value is None:
+                break
+            if name.value == ATTRIBUTE and value.value is not None:
+                found = ctypes.string_at(value.value, length.value)
+        self._library.rados_getxattrs_end(self._attributes)
+        return found
+
+
+@contextmanager
+def _operation(create: Callable[[], Any], release: Callable[[Any], Any]) -> Iterator[int]:
+    op = create()
+    try:
+        yield op
+    finally:
+        release(op)
+
+
+def _check(result: int, doing: str) -> None:
+    if result < 0:
+        raise failure(result, doing)
