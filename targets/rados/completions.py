@@ -32,16 +32,20 @@ class Completions:
         self._tokens = itertools.count(1)  # 0 would arrive as None.
         self._pending: dict[int, asyncio.Future[Outcome]] = {}
 
-    def start(self, submit: Callable[[ctypes.c_void_p], int], future: asyncio.Future[Outcome]) -> None:
-        """Submit a request with a new completion; ``future`` gets the outcome. May run in any thread."""
+    def expect(self, future: asyncio.Future[Outcome]) -> int:
+        """Return the token of a request that is about to be submitted; ``future`` gets its outcome."""
         token = next(self._tokens)
-        completion = ctypes.c_void_p()
         self._pending[token] = future
+        return token
+
+    def submit(self, token: int, submit: Callable[[ctypes.c_void_p], int]) -> None:
+        """Submit the request with a new completion. May run in any thread; what it raises is the outcome."""
+        completion = ctypes.c_void_p()
         try:
             self._library.rados_aio_create_completion2(token, self._callback, ctypes.byref(completion))
             result = submit(completion)
         except BaseException as error:
-            del self._pending[token]
+            future = self._pending.pop(token)
             future.get_loop().call_soon_threadsafe(future.set_exception, error)
             raise
         if result < 0:  # Refused before it was sent, so nothing will call back.

@@ -48,10 +48,11 @@ class Connection:
     def start(self, submit: Callable[[ctypes.c_void_p], int], *, in_thread: bool = False) -> asyncio.Future[Outcome]:
         """Submit a request and return its outcome to come."""
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        token = self._completions.expect(future)
         if in_thread:
-            self._executor.submit(self._completions.start, submit, future)
+            self._executor.submit(self._completions.submit, token, submit)
         else:
-            self._completions.start(submit, future)
+            self._completions.submit(token, submit)
         return future
 
     async def aclose(self) -> None:

@@ -34,12 +34,9 @@ class RadosTarget:
 
     capabilities = Capabilities(name="rados", conditional_put=True, object_size_bytes_max=UNLIMITED_BYTES)
 
-    def __init__(
-        self, place: Place, options: RadosOptions | None = None, *, library: ctypes.CDLL | None = None
-    ) -> None:
-        options = options or RadosOptions()
-        library = library or load()
-        self._connection = Connection(library, place, options)
+    def __init__(self, place: Place, options: RadosOptions | None = None) -> None:
+        library = load()
+        self._connection = Connection(library, place, options or RadosOptions())
         self._objects = Objects(library, self._connection)
 
     async def put(self, key: str, body: Body, *, if_absent: bool = False) -> None:
