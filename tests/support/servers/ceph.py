@@ -22,7 +22,7 @@ from backupd.clock import SystemClock
 from tests.support.loop_device import not_run
 from tests.support.servers.process import ServerProcess, free_port
 
-PROGRAMS = ("ceph", "ceph-mon", "ceph-osd", "ceph-authtool", "monmaptool")
+PROGRAMS = ("ceph", "rados", "ceph-mon", "ceph-osd", "ceph-authtool", "monmaptool")
 POOL = "backup"
 OSD_BYTES = 10 * 1024**3  # Of a sparse file.
 _COMMAND_TIMEOUT_S = 30
@@ -156,6 +156,14 @@ class Ceph:
     def namespace(self) -> str:
         """Return the name of a namespace that nobody has used."""
         return f"n{next(self._names)}"
+
+    def rados(self, namespace: str, *words: str) -> str:
+        """Do what ``rados`` does in a namespace: what is really stored, past any driver."""
+        return self._run("rados", "-c", str(self.conf), "-p", POOL, "-N", namespace, *words)
+
+    def names(self, namespace: str) -> list[str]:
+        """Return the names of all RADOS objects of a namespace."""
+        return sorted(self.rados(namespace, "ls").split())
 
     def create_pool(self, name: str) -> None:
         self.command("osd", "pool", "create", name, "8", "8", "replicated")
