@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from targets.errors import Misconfigured, TargetGone, TimedOut
+from targets.errors import Misconfigured, PermissionDenied, TargetGone, TimedOut
 from targets.rados.failures import connection_failure, failure
 from targets.rados.options import RadosOptions
 
@@ -97,8 +97,9 @@ class Session:
             error = connection_failure(result, f"connecting as client.{options.user} with {options.conf}")
             if isinstance(error, TimedOut):
                 raise TimedOut(f"{error}: no monitor within {options.connect_timeout_s} s")
-            if result == -errno.ENOENT:
-                raise Misconfigured(f"{error}\nHINT: is there a keyring for client.{options.user}? See option keyring")
+            if isinstance(error, Misconfigured | PermissionDenied):
+                hint = f"that file must name the monitors, and a keyring must hold the key of client.{options.user}"
+                raise type(error)(f"{error}\nHINT: {hint}")
             raise error
 
     def _open_pool(self) -> None:
