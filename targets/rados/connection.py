@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from targets.errors import Retryable
-from targets.rados.completions import Completions, Outcome, ended
+from targets.rados.completions import Completions, Ending, Outcome, Submit, done
 from targets.rados.options import RadosOptions
 from targets.rados.session import Place, Session
 
@@ -38,29 +38,29 @@ class Connection:
         while self._session is None:
             if self._opening is None or self._opening.done():
                 self._opening = self._executor.submit(self._open)
-            await _done(self._opening)
+            await done(self._opening)
         return self._session
 
     async def run(self, work: Callable[[], T]) -> T:
         """Do what blocks in a thread, to its end."""
-        return await _done(self._executor.submit(work))
+        return await done(self._executor.submit(work))
 
-    def start(self, submit: Callable[[ctypes.c_void_p], int], *, in_thread: bool = False) -> asyncio.Future[Outcome]:
+    def start(self, submit: Submit, *, in_thread: bool = False) -> Ending[Outcome]:
         """Submit a request and return its outcome to come."""
-        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        token = self._completions.expect(future)
+        ending: Ending[Outcome] = Ending(loop=asyncio.get_running_loop())
+        token = self._completions.expect(ending, submit)
         if in_thread:
-            self._executor.submit(self._completions.submit, token, submit)
+            self._executor.submit(self._completions.submit, token)
         else:
-            self._completions.submit(token, submit)
-        return future
+            self._completions.submit(token)
+        return ending
 
     async def aclose(self) -> None:
         """Wait for what is under way, then disconnect and end the threads."""
         await self._completions.settled()
         # Waiting for threads blocks, so it takes a thread too; that one is idle when it is waited for.
         with ThreadPoolExecutor(1, thread_name_prefix="target-rados-close") as closer:
-            await _done(closer.submit(self._close))
+            await done(closer.submit(self._close))
 
     def _open(self) -> None:
         self._session = Session(self._library, self._place, self._options)
@@ -70,13 +70,3 @@ class Connection:
         session, self._session = self._session, None
         if session is not None:
             session.close()
-
-
-async def _done(work: Future[T]) -> T:
-    done = asyncio.wrap_future(work)
-    try:
-        await ended(done)
-    except asyncio.CancelledError:
-        done.exception()  # Taken note of, or the loop would complain; the cancellation is what counts.
-        raise
-    return done.result()

@@ -27,7 +27,6 @@ FULL_TRY = 64  # Fail when the cluster is full, instead of waiting until it is n
 _OUT = POINTER(c_void_p)
 _STRINGS = POINTER(c_char_p)
 _SIZE = POINTER(c_size_t)
-_CODE = POINTER(c_int)
 
 # Name -> what it returns and takes. Handles are c_void_p; an int that is returned is 0 or a negative errno.
 _FUNCTIONS: dict[str, tuple[Any, ...]] = {
@@ -59,15 +58,23 @@ _FUNCTIONS: dict[str, tuple[Any, ...]] = {
     "rados_create_read_op": (c_void_p,),
     "rados_release_read_op": (None, c_void_p),
     "rados_read_op_assert_version": (None, c_void_p, c_uint64),
-    "rados_read_op_stat": (None, c_void_p, POINTER(c_uint64), c_void_p, _CODE),
-    "rados_read_op_getxattrs": (None, c_void_p, _OUT, _CODE),
-    "rados_read_op_read": (None, c_void_p, c_uint64, c_size_t, c_void_p, _SIZE, _CODE),
+    "rados_read_op_stat": (None, c_void_p, c_void_p, c_void_p, c_void_p),
+    "rados_read_op_cmpxattr": (None, c_void_p, c_char_p, c_uint8, c_char_p, c_size_t),
+    "rados_read_op_getxattrs": (None, c_void_p, c_void_p, c_void_p),
+    "rados_read_op_read": (None, c_void_p, c_uint64, c_size_t, c_void_p, c_void_p, c_void_p),
     "rados_aio_read_op_operate": (c_int, c_void_p, c_void_p, c_void_p, c_char_p, c_int),
     "rados_getxattrs_next": (c_int, c_void_p, _STRINGS, POINTER(c_void_p), _SIZE),
     "rados_getxattrs_end": (None, c_void_p),
     "rados_nobjects_list_open": (c_int, c_void_p, _OUT),
     "rados_nobjects_list_next": (c_int, c_void_p, _STRINGS, _STRINGS, _STRINGS),
     "rados_nobjects_list_close": (None, c_void_p),
+}
+# What may wait or copy much lets other threads run meanwhile. To the rest it would cost more than the call.
+_LONG = {
+    *("rados_conf_read_file", "rados_connect", "rados_shutdown", "rados_ioctx_create", "rados_ioctx_destroy"),
+    *("rados_pool_reverse_lookup", "rados_write_op_write_full", "rados_nobjects_list_open"),
+    *("rados_nobjects_list_next", "rados_nobjects_list_close"),
+    *("rados_aio_write_op_operate", "rados_aio_read_op_operate"),
 }
 
 
@@ -80,12 +87,14 @@ def load(name: str = LIBRARY) -> ctypes.CDLL:
             f"a rados target needs {name}, which is not here: {error}\n"
             "HINT: install the package librados2, with a version that fits the cluster's"
         ) from error
+    short = ctypes.PyDLL(name)
     for function, (returned, *taken) in _FUNCTIONS.items():
         try:
-            declared = getattr(library, function)
+            declared = getattr(library if function in _LONG else short, function)
         except AttributeError as error:
             raise Misconfigured(f"{name} has no {function}: expected librados2 of Ceph 15 or newer") from error
         declared.restype, declared.argtypes = returned, taken
+        setattr(library, function, declared)
     return library
 
 

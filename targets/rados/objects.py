@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from targets.rados.completions import Outcome, ended
+from targets.rados.completions import Outcome, Submit, all_of
 from targets.rados.connection import Connection
 from targets.rados.failures import CHANGED, failure
 from targets.rados.librados import CMPXATTR_EQUAL, CREATE_EXCLUSIVE, FULL_TRY, address
@@ -102,10 +102,10 @@ class Objects:
 
     async def find(self, doing: str, keys: Sequence[str]) -> dict[str, Found]:
         """Return what there is of ``keys``."""
-        readings: dict[str, _Reading] = {}
+        readings: dict[str, _Finding] = {}
 
-        def submit(session: Session, key: str) -> Callable[[ctypes.c_void_p], int]:
-            readings[key] = _Reading(self._library, key, NOTHING, 0, None)
+        def submit(session: Session, key: str) -> Submit:
+            readings[key] = _Finding(self._library, key)
             return readings[key].submit(session)
 
         found = {}
@@ -117,14 +117,20 @@ class Objects:
         return found
 
     async def read(
-        self, doing: str, key: str, room: memoryview, offset: int, *, version: int | None = None
+        self, doing: str, name: str, room: memoryview, offset: int, *, version: int | None = None
     ) -> Found | None:
-        """Fill ``room`` as far as the object goes and return what it is; None if it is absent or not ``version``."""
+        """Fill ``room`` as far as the object goes and return what it is; None if it is absent or not ``version``.
+
+        Of a split object only what it is: its content is in the parts.
+        """
         session = await self._connection.session()
-        reading = _Reading(self._library, key, room, offset, version)
-        future = self._connection.start(reading.submit(session))
-        await ended(future)
-        outcome = future.result()
+        reading = _Reading(self._library, name, room, offset, version)
+        outcome = await self._connection.start(reading.submit(session))
+        while outcome.result == -errno.ECANCELED:
+            found = (await self.find(doing, [name])).get(name)
+            if found is None or found.split is not None:
+                return found
+            outcome = await self._connection.start(reading.submit(session))  # Replaced in this moment.
         if outcome.result == -errno.ENOENT:
             await self._check_pool()
             return None
@@ -135,26 +141,22 @@ class Objects:
     async def _write(self, name: str, build: Callable[[int], None], size_bytes: int) -> int:
         session = await self._connection.session()
         submit = self._written(session, name, build)
-        future = self._connection.start(submit, in_thread=size_bytes >= _COPIED_IN_THREAD_BYTES)
-        await ended(future)
-        if future.result().result == -errno.ENOENT:
+        outcome = await self._connection.start(submit, in_thread=size_bytes >= _COPIED_IN_THREAD_BYTES)
+        if outcome.result == -errno.ENOENT:
             await self._check_pool()
-        return future.result().result
+        return outcome.result
 
-    async def _all(
-        self, names: Sequence[str], submit: Callable[[Session, str], Callable[[ctypes.c_void_p], int]]
-    ) -> list[tuple[str, Outcome]]:
+    async def _all(self, names: Sequence[str], submit: Callable[[Session, str], Submit]) -> list[tuple[str, Outcome]]:
         """Send one request for each name, some at a time, and return all outcomes."""
         session = await self._connection.session()
         outcomes: list[tuple[str, Outcome]] = []
         for first in range(0, len(names), _AT_A_TIME_COUNT):
             some = names[first : first + _AT_A_TIME_COUNT]
-            futures = [self._connection.start(submit(session, name)) for name in some]
-            await ended(*futures)
-            outcomes += zip(some, (future.result() for future in futures), strict=True)
+            under_way = [self._connection.start(submit(session, name)) for name in some]
+            outcomes += zip(some, await all_of(under_way), strict=True)
         return outcomes
 
-    def _written(self, session: Session, name: str, build: Callable[[int], None]) -> Callable[[ctypes.c_void_p], int]:
+    def _written(self, session: Session, name: str, build: Callable[[int], None]) -> Submit:
         def submit(completion: ctypes.c_void_p) -> int:
             with _operation(self._library.rados_create_write_op, self._library.rados_release_write_op) as op:
                 build(op)
@@ -176,44 +178,78 @@ class Objects:
         await self._connection.run(session.check_pool)
 
 
-class _Reading:
-    """Size, attributes and content of one object in one request, and the memory that librados writes to."""
+class _Read(ctypes.Structure):
+    """What librados fills in when a reading ends."""
 
-    def __init__(self, library: ctypes.CDLL, key: str, room: memoryview, offset: int, version: int | None) -> None:
+    _fields_ = (
+        ("size_bytes", ctypes.c_uint64),
+        ("count", ctypes.c_size_t),
+        ("code", ctypes.c_int),
+    )
+
+
+class _Reading:
+    """Size and content of one object in one request, and the memory that librados writes to."""
+
+    def __init__(self, library: ctypes.CDLL, name: str, room: memoryview, offset: int, version: int | None) -> None:
         self._library = library
-        self._key = key
+        self._name = name.encode()
         self._room = room
         self._offset = offset
         self._version = version
-        self._size = ctypes.c_uint64()
-        self._attributes = ctypes.c_void_p()
-        self._count = ctypes.c_size_t()
-        self._codes = [ctypes.c_int() for _ in range(3)]
+        self._read = _Read()
 
-    def submit(self, session: Session) -> Callable[[ctypes.c_void_p], int]:
-        """Return what submits the request with a completion."""
-        library, by = self._library, ctypes.byref
-        stat, attributes, read = self._codes
+    def submit(self, session: Session) -> Submit:
+        """Return what submits the request with a completion. ECANCELED says that the object is split."""
+        library, start = self._library, ctypes.addressof(self._read)
 
         def submit(completion: ctypes.c_void_p) -> int:
             with _operation(library.rados_create_read_op, library.rados_release_read_op) as op:
                 if self._version is not None:
                     library.rados_read_op_assert_version(op, self._version)
-                library.rados_read_op_stat(op, by(self._size), None, by(stat))
-                library.rados_read_op_getxattrs(op, by(self._attributes), by(attributes))
+                library.rados_read_op_cmpxattr(op, ATTRIBUTE, CMPXATTR_EQUAL, b"", 0)
+                library.rados_read_op_stat(op, start + _Read.size_bytes.offset, None, None)
                 if self._room.nbytes:  # A length of 0 would mean all of it.
-                    room = (self._room.nbytes, address(self._room), by(self._count), by(read))
-                    library.rados_read_op_read(op, self._offset, *room)
-                result: int = library.rados_aio_read_op_operate(op, session.pool, completion, self._key.encode(), 0)
+                    told = (start + _Read.count.offset, start + _Read.code.offset)
+                    library.rados_read_op_read(op, self._offset, self._room.nbytes, address(self._room), *told)
+                result: int = library.rados_aio_read_op_operate(op, session.pool, completion, self._name, 0)
             return result
 
         return submit
 
     def found(self, doing: str, outcome: Outcome) -> Found:
         """Return what has been read, after the request has ended."""
+        _check(outcome.result, doing)
+        _check(self._read.code, doing)
+        return Found(self._read.size_bytes, outcome.version, None)
+
+
+class _Finding:
+    """Size and attributes of one object in one request."""
+
+    def __init__(self, library: ctypes.CDLL, key: str) -> None:
+        self._library = library
+        self._key = key
+        self._size = ctypes.c_uint64()
+        self._attributes = ctypes.c_void_p()
+
+    def submit(self, session: Session) -> Submit:
+        """Return what submits the request with a completion."""
+        library = self._library
+
+        def submit(completion: ctypes.c_void_p) -> int:
+            with _operation(library.rados_create_read_op, library.rados_release_read_op) as op:
+                library.rados_read_op_stat(op, ctypes.addressof(self._size), None, None)
+                library.rados_read_op_getxattrs(op, ctypes.addressof(self._attributes), None)
+                result: int = library.rados_aio_read_op_operate(op, session.pool, completion, self._key.encode(), 0)
+            return result
+
+        return submit
+
+    def found(self, doing: str, outcome: Outcome) -> Found:
+        """Return what has been found, after the request has ended."""
         attribute = self._take_attribute()
-        for result in (outcome.result, *(code.value for code in self._codes)):
-            _check(result, doing)
+        _check(outcome.result, doing)
         if attribute is None:
             return Found(self._size.value, outcome.version, None)
         split = Split.read(self._key, attribute)
