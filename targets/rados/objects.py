@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from targets.errors import ShortRead
 from targets.rados.completions import Outcome, Submit, all_of
 from targets.rados.connection import Connection
 from targets.rados.failures import CHANGED, failure
@@ -102,17 +103,12 @@ class Objects:
 
     async def find(self, doing: str, keys: Sequence[str]) -> dict[str, Found]:
         """Return what there is of ``keys``."""
-        readings: dict[str, _Finding] = {}
-
-        def submit(session: Session, key: str) -> Submit:
-            readings[key] = _Finding(self._library, key)
-            return readings[key].submit(session)
-
-        found = {}
-        for key, outcome in await self._all(keys, submit):
-            if outcome.result != -errno.ENOENT:
-                found[key] = readings[key].found(doing, outcome)
-        if len(found) < len(keys):
+        findings = [_Finding(self._library, key) for key in keys]
+        waiting = iter(findings)
+        outcomes = await self._all(keys, lambda session, _: next(waiting).submit(session))
+        ended = [(key, one.found(doing, outcome)) for one, (key, outcome) in zip(findings, outcomes, strict=True)]
+        found = {key: one for key, one in ended if one is not None}
+        if len(found) < len(ended):
             await self._check_pool()
         return found
 
@@ -221,7 +217,10 @@ class _Reading:
         """Return what has been read, after the request has ended."""
         _check(outcome.result, doing)
         _check(self._read.code, doing)
-        return Found(self._read.size_bytes, outcome.version, None)
+        size_bytes, count = self._read.size_bytes, self._read.count
+        if count != max(min(self._room.nbytes, size_bytes - self._offset), 0):
+            raise ShortRead(f"{doing}: {count} bytes came from {self._offset} on, the object has {size_bytes}")
+        return Found(size_bytes, outcome.version, None)
 
 
 class _Finding:
@@ -246,9 +245,11 @@ class _Finding:
 
         return submit
 
-    def found(self, doing: str, outcome: Outcome) -> Found:
-        """Return what has been found, after the request has ended."""
+    def found(self, doing: str, outcome: Outcome) -> Found | None:
+        """Return what has been found, None if nothing, after the request has ended. To be called once."""
         attribute = self._take_attribute()
+        if outcome.result == -errno.ENOENT:
+            return None
         _check(outcome.result, doing)
         if attribute is None:
             return Found(self._size.value, outcome.version, None)
