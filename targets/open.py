@@ -83,12 +83,12 @@ def _open_local(url: SplitResult, options: Mapping[str, Any]) -> Target:
 
 
 def _open_rados(url: SplitResult, options: Mapping[str, Any]) -> Target:
-    from targets.rados import Place, RadosOptions, RadosTarget
+    from targets.rados import Namespace, RadosOptions, RadosTarget
 
     pool, namespace = unquote(url.netloc), unquote(url.path.removeprefix("/"))
     if not pool or "/" in namespace or "\0" in pool + namespace:
         raise Misconfigured(f"target url {redact(url.geturl())}: expected rados://POOL or rados://POOL/NAMESPACE")
-    return RadosTarget(Place(pool, namespace), read_options("rados", RadosOptions, options))
+    return RadosTarget(Namespace(pool, namespace), read_options("rados", RadosOptions, options))
 
 
 _DRIVERS: dict[str, Driver] = {
