@@ -37,7 +37,7 @@ class Session:
         self._check(library.rados_create(ctypes.byref(self._cluster), options.user.encode()), "rados")
         try:
             self._configure(options)
-            self.part_bytes = min(options.part_bytes, *self._size_limits())
+            self.part_bytes = min([options.part_bytes, *self._size_limits()])
             self._connect(options)
             self._open_pool()
         except BaseException:
@@ -73,9 +73,8 @@ class Session:
 
     def _configure(self, options: RadosOptions) -> None:
         self._check_readable("conf", options.conf)
-        self._check(
-            self._library.rados_conf_read_file(self._cluster, options.conf.encode()), f"option conf: {options.conf}"
-        )
+        if self._library.rados_conf_read_file(self._cluster, options.conf.encode()) < 0:
+            raise Misconfigured(f"option conf: {options.conf}: it cannot be parsed")
         if options.keyring is not None:
             self._check_readable("keyring", options.keyring)
             self._set("keyring", options.keyring)
@@ -122,7 +121,8 @@ class Session:
             raise Misconfigured(f"option {option}: {path}: {(error.strerror or '').lower()}") from error
 
     def _set(self, name: str, value: str) -> None:
-        self._check(self._library.rados_conf_set(self._cluster, name.encode(), value.encode()), name)
+        if self._library.rados_conf_set(self._cluster, name.encode(), value.encode()) < 0:
+            raise Misconfigured(f"librados does not take {value!r} for {name}")
 
     def _check(self, result: int, doing: str) -> None:
         if result < 0:
