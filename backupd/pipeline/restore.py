@@ -45,6 +45,7 @@ class RestorePipeline:
             chunk_size_bytes=manifest.chunk_size_bytes,
             span_chunks=self._span_chunks,
             size_bytes=manifest.size_bytes,
+            write=destination.write,
         )
 
     async def run(self) -> None:
@@ -64,7 +65,7 @@ class RestorePipeline:
             raise
 
     async def _restore(self, decoder: SpanDecoder, span: SpanPointers) -> None:
-        self._progress.add(await decoder.decode(span, self._destination.write))
+        self._progress.add(await decoder.decode(span))
 
     async def _spans_and_zeros(self) -> AsyncIterator[SpanPointers]:
         """Yield the spans that hold data, and zero what lies between them on the way."""

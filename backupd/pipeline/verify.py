@@ -51,6 +51,7 @@ class VerifyPipeline:
             chunk_size_bytes=manifest.chunk_size_bytes,
             span_chunks=self._span_chunks,
             size_bytes=manifest.size_bytes,
+            write=None,
         )
 
     async def run(self) -> None:
@@ -68,7 +69,7 @@ class VerifyPipeline:
 
     async def _verify(self, decoder: SpanDecoder, span: SpanPointers) -> None:
         await self._check_footers(span.values())
-        self._progress.add(await decoder.decode(span, _discard))
+        self._progress.add(await decoder.decode(span))
 
     async def _check_footers(self, pointers: Iterable[Pointer]) -> None:
         """CorruptObject unless the pack of each pointer says that it holds just that frame there."""
@@ -86,7 +87,3 @@ class VerifyPipeline:
         if len(self._footers) > _FOOTERS_REMEMBERED:
             self._footers.popitem(last=False)
         return self._footers[pack_id]
-
-
-def _discard(offset_bytes: int, plain: memoryview) -> None:
-    """Verified bytes are all that a verification wants."""
