@@ -2,26 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import NamedTuple
 
+from backupd.pipeline import walk
 from backupd.pipeline.budget import ByteBudget
-from backupd.pipeline.fetch import decode_named, fetch_ranges, frames_in, read_again_if_corrupt
+from backupd.pipeline.fetch import Frames, decode_named, fetch_ranges, frames_in, read_again_if_corrupt
 from backupd.pipeline.walk import SpanPointers
 from backupd.pipeline.workers import Kits, Workers
+from backupd.repository.manifest import Manifest
 from backupd.repository.ranges import Range, coalesce
 from backupd.repository.repository import Repository
 from chunker.digest import Kind
 from chunker.frame import OVERHEAD_BYTES_MAX, FrameReader
 
+SPAN_SIZE_BYTES = 8 * 1024 * 1024
 _SPANS_AHEAD = 2
 WriteRun = Callable[[int, memoryview], None]
 """Take verified plain bytes at an offset of the volume; called from worker threads."""
 
 
+class Cut(NamedTuple):
+    """How a volume is cut: into chunks, runs of chunks that are handed on, and spans that are fetched."""
+
+    size_bytes: int
+    chunk_size_bytes: int
+    run_chunks: int
+    span_chunks: int
+
+    @classmethod
+    def of(cls, manifest: Manifest, *, run_size_bytes: int) -> Cut:
+        """Return the cut of a stored volume for runs of that size, or one chunk if that is larger."""
+        chunk_size = manifest.chunk_size_bytes
+        run_chunks, span_chunks = (max(1, size // chunk_size) for size in (run_size_bytes, SPAN_SIZE_BYTES))
+        return cls(manifest.size_bytes, chunk_size, run_chunks, span_chunks)
+
+    @property
+    def run_size_bytes(self) -> int:
+        return self.run_chunks * self.chunk_size_bytes
+
+    @property
+    def stored_size_bytes_max(self) -> int:
+        """Return how long the frames of a span are at most."""
+        return self.span_chunks * (self.chunk_size_bytes + OVERHEAD_BYTES_MAX)
+
+
 class _Kit(NamedTuple):
-    """What one thread decodes with. ``plain`` has room for a span, or for one chunk if none is kept."""
+    """What one thread decodes with; ``plain`` has room for one run."""
 
     reader: FrameReader
     plain: memoryview
@@ -36,27 +64,22 @@ class SpanDecoder:
         workers: Workers,
         budget: ByteBudget,
         *,
-        kits: Kits[_Kit],
-        spans_max: int,
-        stored_size_max: int,
-        chunk_size_bytes: int,
-        size_bytes: int,
-        write: WriteRun | None,
+        cut: Cut,
+        kits: Sequence[_Kit],
+        write: WriteRun,
     ) -> None:
         self._repository = repository
         self._workers = workers
         self._budget = budget
-        self._kits = kits
-        self._stored_size_max = stored_size_max
-        self._chunk_size_bytes = chunk_size_bytes
-        self._size_bytes = size_bytes
+        self._cut = cut
+        self._kits = Kits(iter(kits).__next__, len(kits))
         self._write = write
-        self.spans_max = spans_max
+        self.spans_max = len(kits) + _SPANS_AHEAD
 
     async def decode(self, span: SpanPointers) -> int:
-        """Fetch and verify ``span``, and hand its plain bytes on; return how many they were.
+        """Fetch ``span`` and hand its plain bytes on, run by run; return how many they were.
 
-        Nothing is handed on unless every chunk of the span was verified. CorruptObject names what is wrong.
+        A run is handed on only when every chunk of it was verified. CorruptObject names what is wrong.
         """
         ranges = coalesce(span.values(), gap_bytes_max=0)
         async with self._budget.lend(self._buffer_size(sum(wanted.length for wanted in ranges))) as stored:
@@ -70,74 +93,37 @@ class SpanDecoder:
 
     def _buffer_size(self, stored_size: int) -> int:
         """Return one of two sizes, so that the next span can most likely use the buffer again."""
-        half = self._stored_size_max // 2
-        return half if stored_size <= half else self._stored_size_max
+        most = self._cut.stored_size_bytes_max
+        return most // 2 if stored_size <= most // 2 else most
 
-    def _decode(self, span: SpanPointers, ranges: list[Range], stored: memoryview) -> int:
+    def _decode(self, span: SpanPointers, ranges: Sequence[Range], stored: memoryview) -> int:
         frames = frames_in(ranges, stored)
-        base = min(span) * self._chunk_size_bytes
         with self._kits.lend() as kit:
-            for index, pointer in span.items():
-                start, end = self._extent(index)
-                room = kit.plain[: end - start] if self._write is None else kit.plain[start - base : end - base]
-                decode_named(kit.reader, Kind.CHUNK, pointer, frames[pointer], room)
-            runs = self._runs(span)
-            if self._write is not None:
-                for start, end in runs:
-                    self._write(start, kit.plain[start - base : end - base])
-        return sum(end - start for start, end in runs)
+            return sum(
+                self._decode_run(span, run, frames, kit) for run in walk.runs(span, chunks_max=self._cut.run_chunks)
+            )
 
-    def _runs(self, span: SpanPointers) -> list[tuple[int, int]]:
-        """Return start and end of each stretch of the volume that the chunks of ``span`` cover without a gap."""
-        runs: list[tuple[int, int]] = []
-        for index in sorted(span):
-            start, end = self._extent(index)
-            if runs and runs[-1][1] == start:
-                runs[-1] = runs[-1][0], end
-            else:
-                runs.append((start, end))
-        return runs
-
-    def _extent(self, index: int) -> tuple[int, int]:
-        start = index * self._chunk_size_bytes
-        return start, min(start + self._chunk_size_bytes, self._size_bytes)
+    def _decode_run(self, span: SpanPointers, run: range, frames: Frames, kit: _Kit) -> int:
+        chunk_size = self._cut.chunk_size_bytes
+        start = run.start * chunk_size
+        plain = kit.plain[: min(run.stop * chunk_size, self._cut.size_bytes) - start]
+        for place, index in enumerate(run):
+            pointer = span[index]
+            room = plain[place * chunk_size : (place + 1) * chunk_size]
+            decode_named(kit.reader, Kind.CHUNK, pointer, frames[pointer], room)
+        self._write(start, plain)
+        return len(plain)
 
 
 @asynccontextmanager
 async def decoding(
-    repository: Repository,
-    workers: Workers,
-    budget: ByteBudget,
-    *,
-    chunk_size_bytes: int,
-    span_chunks: int,
-    size_bytes: int,
-    write: WriteRun | None,
+    repository: Repository, workers: Workers, budget: ByteBudget, *, cut: Cut, write: WriteRun
 ) -> AsyncIterator[SpanDecoder]:
-    """Lend a decoder whose memory, plain bytes for each thread and frames in flight, is all from ``budget``.
-
-    ``write`` gets what was decoded; without it nothing is kept, and a chunk's plain bytes stay in the
-    processor's cache from decompression to hashing.
-    """
-    plain_size = chunk_size_bytes if write is None else span_chunks * chunk_size_bytes
-    stored_size_max = span_chunks * (chunk_size_bytes + OVERHEAD_BYTES_MAX)
-    kit_count = max(1, min(workers.thread_count, (budget.limit_bytes - stored_size_max) // plain_size))
-    plains: list[memoryview] = []
-    try:
-        for _ in range(kit_count):
-            plains.append(await budget.acquire(plain_size))
-        unused = iter(plains)
-        yield SpanDecoder(
-            repository,
-            workers,
-            budget,
-            kits=Kits(lambda: _Kit(FrameReader(repository.keys), next(unused)), kit_count),
-            spans_max=kit_count + _SPANS_AHEAD,
-            stored_size_max=stored_size_max,
-            chunk_size_bytes=chunk_size_bytes,
-            size_bytes=size_bytes,
-            write=write,
-        )
-    finally:
-        for plain in plains:
-            budget.release(plain)
+    """Lend a decoder that hands runs to ``write``; its memory, a run for each thread and frames, is from ``budget``."""
+    kit_count = min(workers.thread_count, (budget.limit_bytes - cut.stored_size_bytes_max) // cut.run_size_bytes)
+    async with AsyncExitStack() as lent:
+        kits = [
+            _Kit(FrameReader(repository.keys), await lent.enter_async_context(budget.lend(cut.run_size_bytes)))
+            for _ in range(max(1, kit_count))
+        ]
+        yield SpanDecoder(repository, workers, budget, cut=cut, kits=kits, write=write)

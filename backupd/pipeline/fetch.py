@@ -23,6 +23,7 @@ from chunker.frame import FrameReader
 from chunker.node import NODE_SIZE_BYTES_MAX, Pointer
 
 T = TypeVar("T")
+Frames = Mapping[Pointer, memoryview]
 _NODE_GAP_BYTES_MAX = 64 * 1024
 _log = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ async def fetch_ranges(repository: Repository, ranges: Sequence[Range], stored: 
             requests.create_task(repository.fetch(wanted, part))
 
 
-def frames_in(ranges: Sequence[Range], stored: memoryview) -> Mapping[Pointer, memoryview]:
+def frames_in(ranges: Sequence[Range], stored: memoryview) -> Frames:
     """Return where each frame is in ``stored``, which ``fetch_ranges`` filled."""
     frames: dict[Pointer, memoryview] = {}
     for start, wanted in _placed(ranges):
@@ -90,9 +91,7 @@ async def read_again_if_corrupt(attempt: Callable[[], Awaitable[T]]) -> T:
     return await attempt()
 
 
-def decode_named(
-    reader: FrameReader, kind: Kind, pointer: Pointer, stored: memoryview, plain: memoryview
-) -> None:
+def decode_named(reader: FrameReader, kind: Kind, pointer: Pointer, stored: memoryview, plain: memoryview) -> None:
     """Decode the frame of ``pointer``; CorruptObject and UnknownFormat say where it is."""
     try:
         reader.decode(kind, pointer.id, stored, plain)
