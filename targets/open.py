@@ -82,7 +82,14 @@ def _open_local(url: SplitResult, options: Mapping[str, Any]) -> Target:
     return LocalTarget(Path(path), read_options("file", LocalOptions, options))
 
 
+def _open_swift(url: SplitResult, options: Mapping[str, Any]) -> Target:
+    from targets.swift import Place, SwiftOptions, SwiftTarget
+
+    return SwiftTarget(Place.of(url), read_options("swift", SwiftOptions, options))
+
+
 _DRIVERS: dict[str, Driver] = {
     "memory": _open_memory,
     "file": _open_local,
+    "swift": _open_swift,
 }
