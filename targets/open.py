@@ -82,6 +82,15 @@ def _open_local(url: SplitResult, options: Mapping[str, Any]) -> Target:
     return LocalTarget(Path(path), read_options("file", LocalOptions, options))
 
 
+def _open_rados(url: SplitResult, options: Mapping[str, Any]) -> Target:
+    from targets.rados import Place, RadosOptions, RadosTarget
+
+    pool, namespace = unquote(url.netloc), unquote(url.path.removeprefix("/"))
+    if not pool or "/" in namespace or "\0" in pool + namespace:
+        raise Misconfigured(f"target url {redact(url.geturl())}: expected rados://POOL or rados://POOL/NAMESPACE")
+    return RadosTarget(Place(pool, namespace), read_options("rados", RadosOptions, options))
+
+
 def _open_swift(url: SplitResult, options: Mapping[str, Any]) -> Target:
     from targets.swift import Place, SwiftOptions, SwiftTarget
 
@@ -91,5 +100,6 @@ def _open_swift(url: SplitResult, options: Mapping[str, Any]) -> Target:
 _DRIVERS: dict[str, Driver] = {
     "memory": _open_memory,
     "file": _open_local,
+    "rados": _open_rados,
     "swift": _open_swift,
 }
