@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from targets.base import Target
-from targets.swift import Place, SwiftTarget
+from targets.swift import Place, SwiftOptions, SwiftTarget
 from targets.testing import TargetContract
 from targets.wrappers.faults import Effect, Fault, Faults
 from targets.wrappers.single_writer import SingleWriter
 from tests.contract.test_targets import limited, retried
 from tests.support.servers.keystone import Keystone
+from tests.support.servers.rgw import Rgw
 from tests.support.servers.swift import Swift
-from tests.support.swift_targets import opened, password, v1
+from tests.support.swift_targets import on_rgw, opened, password, v1
 
 # The first test of each starts servers, and these store 50 objects a second and less.
 pytestmark = pytest.mark.timeout(240)
@@ -52,10 +54,28 @@ class TestSwiftWithKeystone(TargetContract):
     many_count = MANY_COUNT
 
     @pytest.fixture(scope="class")
-    def options_dir(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        return tmp_path_factory.mktemp("keystone-user")
+    def options(self, keystone: Keystone, tmp_path_factory: pytest.TempPathFactory) -> SwiftOptions:
+        return password(keystone, tmp_path_factory.mktemp("keystone-user"))
 
     @pytest.fixture
-    async def target(self, swift_keystone: Swift, keystone: Keystone, options_dir: Path) -> AsyncIterator[Target]:
-        async with opened(password(keystone, options_dir), swift_keystone.container()) as target:
+    async def target(self, swift_keystone: Swift, options: SwiftOptions) -> AsyncIterator[Target]:
+        async with opened(options, swift_keystone.container()) as target:
             yield target
+
+
+class TestSwiftOfRgw(TargetContract):
+    """Its pages are of 1000 objects."""
+
+    @pytest.fixture
+    async def target(self, rgw: Rgw, tmp_path: Path) -> AsyncIterator[Target]:
+        async with opened(on_rgw(rgw, tmp_path), f"swift-{uuid.uuid4()}") as target:
+            yield target
+
+
+class TestSwiftOfRgwWithSingleWriter(TargetContract):
+    many_count = MANY_COUNT
+
+    @pytest.fixture
+    async def target(self, rgw: Rgw, tmp_path: Path) -> AsyncIterator[Target]:
+        async with opened(on_rgw(rgw, tmp_path), f"swift-{uuid.uuid4()}") as target:
+            yield SingleWriter(target)

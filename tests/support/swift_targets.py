@@ -9,6 +9,7 @@ from typing import Any
 
 from targets.swift import Place, SwiftOptions, SwiftTarget
 from tests.support.servers.keystone import Keystone
+from tests.support.servers.rgw import Rgw
 from tests.support.servers.swift import Swift
 
 
@@ -34,6 +35,12 @@ def password(keystone: Keystone, directory: Path, *, role: str = "member", **opt
     file = secret_file(directory, secret)
     given = {"auth_url": keystone.url, "user": user, "password_file": file, "project": project}
     return SwiftOptions(**given | options)
+
+
+def on_rgw(rgw: Rgw, directory: Path) -> SwiftOptions:
+    """Return how to log in to a gateway of Ceph."""
+    key_file = secret_file(directory, rgw.swift_key)
+    return SwiftOptions(auth="v1", auth_url=rgw.swift_auth_url, user=rgw.swift_user, key_file=key_file)
 
 
 @asynccontextmanager
