@@ -19,6 +19,11 @@ class Outcome:
     absent: int
     failures: tuple[tuple[str, int], ...]
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether the token was not taken, by the request or by one of those that Swift makes of it."""
+        return 401 in (self.status, *(status for _, status in self.failures))
+
     def error(self) -> TargetError | None:
         """Return what went wrong: what will go wrong again before what may pass."""
         failures = self.failures or ((("the request", self.status),) if self.status != 200 else ())

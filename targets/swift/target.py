@@ -137,7 +137,7 @@ class SwiftTarget:
         body = bulk.request_body(self._container.path, (f"{self._prefix}{key}" for key in keys))
         login = await self._session.login()
         outcome = await self._deleted(body)
-        if outcome is not None and outcome.status == 401:  # The answer is a 200 all the same.
+        if outcome is not None and outcome.is_refused:  # The answer is a 200 all the same.
             await self._session.login(refused=login)
             outcome = await self._deleted(body)
         if outcome is None:

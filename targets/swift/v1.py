@@ -36,4 +36,5 @@ class V1:
             life = response.headers.get("X-Auth-Token-Expires", "")
         if not token or not storage_url:
             raise Misconfigured(f"option auth_url: {self._url}: the answer has no token and no storage url")
-        return Login(token=token, life_s=float(life) if life.isdecimal() else None, storage_url=storage_url.rstrip("/"))
+        life_s = float(life) if life.isdecimal() and int(life) > 0 else None  # 0: less than a second, rounded.
+        return Login(token=token, life_s=life_s, storage_url=storage_url.rstrip("/"))

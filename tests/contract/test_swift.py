@@ -50,16 +50,17 @@ class TestSwiftStack(TargetContract):
         await swift_target.aclose()
 
 
+@pytest.fixture(scope="module")
+def keystone_options(keystone: Keystone, tmp_path_factory: pytest.TempPathFactory) -> SwiftOptions:
+    return password(keystone, tmp_path_factory.mktemp("keystone-user"))
+
+
 class TestSwiftWithKeystone(TargetContract):
     many_count = MANY_COUNT
 
-    @pytest.fixture(scope="class")
-    def options(self, keystone: Keystone, tmp_path_factory: pytest.TempPathFactory) -> SwiftOptions:
-        return password(keystone, tmp_path_factory.mktemp("keystone-user"))
-
     @pytest.fixture
-    async def target(self, swift_keystone: Swift, options: SwiftOptions) -> AsyncIterator[Target]:
-        async with opened(options, swift_keystone.container()) as target:
+    async def target(self, swift_keystone: Swift, keystone_options: SwiftOptions) -> AsyncIterator[Target]:
+        async with opened(keystone_options, swift_keystone.container()) as target:
             yield target
 
 
