@@ -53,7 +53,10 @@ class SwiftTarget:
     async def put(self, key: str, body: Body, *, if_absent: bool = False) -> None:
         validate_key(key)
         if if_absent and not self.capabilities.conditional_put:
-            raise Unsupported(f"put {key}: Swift cannot tell whether an object is absent (option conditional_put)")
+            raise Unsupported(
+                f"put {key}: Swift cannot tell whether an object is absent"
+                "\nHINT: single_writer = true makes up for it if one daemon alone writes there"
+            )
         with flat_view(body) as view:
             cluster = await self._container.opened()
             if view.nbytes > cluster.object_size_bytes_max:

@@ -228,6 +228,17 @@ async def test_many_are_deleted_by_one_request(swift: Swift, container: str, tmp
         assert requests.of("DELETE", container) == 0
 
 
+async def test_many_of_which_some_are_not_deleted_are_told(swift: Swift, container: str, tmp_path: Path) -> None:
+    said = b"""{"Response Status": "502 Bad Gateway", "Number Deleted": 1, "Number Not Found": 0,
+               "Errors": [["/c/two", "503 Service Unavailable"]]}"""
+    with watched(swift.port) as (proxy, _):
+        async with opened(v1(swift, tmp_path, auth_url=login_url(proxy.port)), container) as target:
+            await target.put("two", b"content")
+            proxy.set_mode(Answer(status=200, body=said, matches=lambda method, _: method == "POST"))
+            with pytest.raises(Unavailable, match="/c/two: 503, 1 failed"):
+                await target.delete_many(["one", "two"])
+
+
 async def test_many_are_deleted_one_by_one_where_the_cluster_has_no_request_for_it(
     swift: Swift, container: str, tmp_path: Path
 ) -> None:
@@ -247,7 +258,7 @@ async def test_second_writer_is_refused_where_the_store_is_trusted_to(
         await other.put("key", b"first", if_absent=True)
         with pytest.raises(ObjectExists):
             await other.put("key", body, if_absent=True)
-    with pytest.raises(Unsupported, match="conditional_put"):
+    with pytest.raises(Unsupported, match="single_writer"):
         await target.put("other", b"content", if_absent=True)
     assert await target.get("key") == b"first"
 

@@ -210,6 +210,32 @@ async def test_reader_of_a_project_may_read_and_not_write(
             await target.put("key", b"content")
 
 
+async def test_user_of_another_project_needs_no_more_than_the_lists_of_the_container(
+    swift_keystone: Swift, keystone: Keystone, tmp_path: Path
+) -> None:
+    container = swift_keystone.container()
+    guest = keystone.add_user(role="reader")
+    async with opened(password(keystone, tmp_path), container) as owner:
+        await owner.put("of-the-owner", b"content")
+        assert owner._session._login is not None  # Where the account is.
+        url = owner._session._login.storage_url
+        allowed = ":".join(keystone.ids(*guest))
+        lists = {"X-Container-Read": allowed, "X-Container-Write": allowed}
+        async with owner._session.request("POST", f"/{container}", headers=lists) as response:
+            assert response.status == 204
+    given = {"auth_url": keystone.url, "user": guest[0], "project": guest[2], "storage_url": url}
+    options = SwiftOptions(**given, password_file=secret_file(tmp_path, guest[1]), create_container=False)
+    async with opened(options, container) as target:
+        await target.put("key", b"content")
+        assert await target.get("key") == b"content"
+        assert await keys(target) == ["key", "of-the-owner"]
+        await target.delete_many(["key", "absent"])
+        assert await keys(target) == ["of-the-owner"]
+    async with opened(options, "another") as target:
+        with pytest.raises(PermissionDenied):
+            await target.put("key", b"content")
+
+
 async def test_keystone_that_is_away_is_waited_for(swift_keystone: Swift, keystone: Keystone, tmp_path: Path) -> None:
     async with opened(password(keystone, tmp_path), swift_keystone.container()) as target:
         keystone.server.kill()

@@ -133,6 +133,11 @@ class Keystone:
         made: dict[str, Any] = self._request("POST", path, credential, token=token)[1]["application_credential"]
         return made
 
+    def ids(self, user: str, password: str, project: str) -> tuple[str, str]:
+        """Return those of a user's project and of the user."""
+        body = self._log_in(user, password, project)[1]
+        return body["project"]["id"], body["user"]["id"]
+
     def _add_user(self, name: str, password: str, *, project: str, role: str) -> None:
         project_id = self._post("/projects", "project", {"name": project, "domain_id": "default"})["id"]
         user = {"name": name, "password": password, "domain_id": "default"}
