@@ -91,8 +91,15 @@ def _open_rados(url: SplitResult, options: Mapping[str, Any]) -> Target:
     return RadosTarget(Namespace(pool, namespace), read_options("rados", RadosOptions, options))
 
 
+def _open_swift(url: SplitResult, options: Mapping[str, Any]) -> Target:
+    from targets.swift import Place, SwiftOptions, SwiftTarget
+
+    return SwiftTarget(Place.of(url), read_options("swift", SwiftOptions, options))
+
+
 _DRIVERS: dict[str, Driver] = {
     "memory": _open_memory,
     "file": _open_local,
     "rados": _open_rados,
+    "swift": _open_swift,
 }
