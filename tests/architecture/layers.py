@@ -40,7 +40,7 @@ CHUNKER: Rows = (
 TARGETS: Rows = (
     ("=targets",),
     ("targets.open", "targets.testing"),
-    ("targets.memory", "targets.local", "targets.wrappers"),
+    ("targets.memory", "targets.local", "targets.s3", "targets.wrappers"),
     ("targets.http",),
     ("targets.base", "targets.options"),
     ("targets.keys",),
