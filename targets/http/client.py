@@ -13,7 +13,9 @@ from yarl import URL
 
 from targets.errors import Misconfigured, TimedOut, Unavailable
 
-# A piece of a body that is handed over at a time. From 3.12 on a transport refers to what it has not sent yet
+# A body up to this size goes out in one piece with its headers: copying it costs less than a second system call.
+_SMALL_BYTES = 64 * 1024
+# A piece of a larger body that is handed over at a time. From 3.12 on a transport refers to what it has not sent yet
 # instead of copying it, and would go on reading the caller's buffer after a cancellation.
 _PIECE_BYTES = 256 * 1024
 _TRANSPORT_COPIES = sys.version_info < (3, 12)
@@ -38,7 +40,7 @@ class HttpClient:
     async def request(
         self, method: str, url: URL, *, headers: Mapping[str, str], body: memoryview | bytes = b""
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send one request and yield its answer, whatever its status. Unavailable, TimedOut, Misconfigured.
+        """Send one request, once, and yield its answer, whatever its status. Unavailable, TimedOut, Misconfigured.
 
         ``url`` is sent as it is, unquoted and unjoined, since signatures cover it. Leaving early closes the
         connection: nothing goes on.
@@ -47,8 +49,8 @@ class HttpClient:
             async with self._opened().request(
                 method,
                 url,
-                headers={**headers, "Content-Length": str(len(body))} if body or method in ("PUT", "POST") else headers,
-                data=_pieces(body) if body else None,
+                headers=headers if len(body) <= _SMALL_BYTES else {**headers, "Content-Length": str(len(body))},
+                data=_data(body),
                 allow_redirects=False,
             ) as response:
                 yield response
@@ -69,6 +71,9 @@ class HttpClient:
                 skip_auto_headers=("Accept-Encoding",),
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
+            # Else what a kept connection lost is sent again unasked: a conditional put that was carried out would
+            # find its own object in the way, and a part of a body would go out as if it were all of it.
+            self._session._retry_connection = False  # noqa: SLF001 - there is no public switch
         return self._session
 
 
@@ -94,6 +99,12 @@ def translated(doing: str) -> Iterator[None]:
         raise TimedOut(f"{doing}: no answer in time") from error
     except (aiohttp.ClientError, OSError) as error:
         raise Unavailable(f"{doing}: {str(error) or type(error).__name__}") from error
+
+
+def _data(body: memoryview | bytes) -> bytes | AsyncIterator[memoryview | bytes] | None:
+    if not body:
+        return None
+    return bytes(body) if len(body) <= _SMALL_BYTES else _pieces(body)
 
 
 async def _pieces(body: memoryview | bytes) -> AsyncIterator[memoryview | bytes]:
