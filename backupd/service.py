@@ -8,9 +8,10 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -25,7 +26,12 @@ from backupd.clock import Clock, SystemClock
 from backupd.config import Config, PathsConfig, TargetConfig
 from backupd.errors import ConfigError
 from backupd.jobs.backup import BackupBody
+from backupd.jobs.catching_up import CatchingUp
+from backupd.jobs.copy import CopyBody
 from backupd.jobs.delete import DeleteBody
+from backupd.jobs.fitness import Fitness, ProbedTarget
+from backupd.jobs.probe import ProbeBody
+from backupd.jobs.replicate import ReplicateBody
 from backupd.jobs.resources import Resources
 from backupd.jobs.restore import RestoreBody
 from backupd.jobs.verify import VerifyBody
@@ -40,6 +46,7 @@ from chunker.sources.open import open_source
 from targets.base import Target
 from targets.errors import TargetError
 from targets.open import open_target
+from targets.probe import ServerClock
 from targets.wrappers.limit import Limit
 from targets.wrappers.observe import Observe
 from targets.wrappers.retry import Retry
@@ -71,14 +78,17 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
         keyring = state.open_keyring()
         catalog = await Catalog.open(f"sqlite:///{state.catalog}", clock)
         stack.push_async_callback(catalog.aclose)
-        observed = {name: await _open_target(target, clock, stack) for name, target in config.targets.items()}
-        targets = {name: _limited(observed[name], target, clock) for name, target in config.targets.items()}
-        repositories = Repositories(targets, keyring, clock, state.indexes)
+        opened = {name: await _open_target(target, clock, stack) for name, target in config.targets.items()}
+        observed = {name: one.observed for name, one in opened.items()}
+        targets = {name: one.limited for name, one in opened.items()}
+        fitness = Fitness(catalog=catalog, clock=clock, targets=_probed(config, opened, clock))
+        repositories = Repositories(targets, keyring, clock, state.indexes, fitness.require)
         stack.callback(repositories.close)
         workers = Workers(config.daemon.workers or os.cpu_count() or 1)
         stack.callback(workers.close)
         executor = stack.enter_context(ThreadPoolExecutor(_APPLICATION_THREADS, thread_name_prefix="application"))
-        worker = _worker(config, state, clock, catalog, repositories, workers)
+        worker = _worker(config, state, clock, catalog, repositories, workers, fitness)
+        catching_up = CatchingUp(catalog, clock, observed, wake=worker.wake, interval_s=config.daemon.copies_interval_s)
         application = build_application(
             catalog=catalog,
             clock=clock,
@@ -92,13 +102,17 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
         app = build_app(application, health=lambda: _health(lag), clock=clock, executor=executor, tokens=tokens)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(worker.run(), name="worker")
-            measuring = tasks.create_task(lag.run(), name="loop lag")
+            looking = [
+                tasks.create_task(lag.run(), name="loop lag"),
+                tasks.create_task(catching_up.run(), name="catching up"),
+            ]
             try:
                 async with _listening(app, config) as address:
                     yield address
             finally:
                 await worker.stop()
-                measuring.cancel()
+                for task in looking:
+                    task.cancel()
 
 
 def _worker(
@@ -108,6 +122,7 @@ def _worker(
     catalog: Catalog,
     repositories: Repositories,
     workers: Workers,
+    fitness: Fitness,
 ) -> Worker:
     daemon = config.daemon
     resources = Resources(
@@ -124,6 +139,9 @@ def _worker(
         JobKind.RESTORE: RestoreBody(resources),
         JobKind.VERIFY: VerifyBody(resources),
         JobKind.DELETE: DeleteBody(resources),
+        JobKind.COPY: CopyBody(resources),
+        JobKind.REPLICATE: ReplicateBody(resources),
+        JobKind.PROBE: ProbeBody(fitness),
     }
     # The state directory is locked, so whatever this owner still holds is what it held when it died.
     return Worker(
@@ -147,15 +165,46 @@ def _check_destination(paths: PathsConfig, path: str, overwrite: bool) -> None: 
     check_destination(path, overwrite=overwrite, allowed=paths.restores)
 
 
-async def _open_target(config: TargetConfig, clock: Clock, stack: AsyncExitStack) -> Observe:
+@dataclass(frozen=True, slots=True)
+class _OpenTarget:
+    """One configured target: what everything goes through is counted, and is limited for who does work."""
+
+    bare: Target
+    observed: Observe
+    limited: Target
+    writer: SingleWriter | None
+
+
+async def _open_target(config: TargetConfig, clock: Clock, stack: AsyncExitStack) -> _OpenTarget:
     try:
-        opened = await asyncio.to_thread(partial(open_target, config.url, **config.options))
+        target = await _open_again(config)
     except TargetError as error:
         raise ConfigError(f"targets.{config.name}: {error}") from error
-    stack.push_async_callback(opened.aclose)
-    if config.single_writer and not opened.capabilities.conditional_put:
-        opened = SingleWriter(opened)
-    return Observe(opened, name=config.name, monotonic=clock.monotonic)
+    stack.push_async_callback(target.aclose)
+    observed = Observe(target, name=config.name, monotonic=clock.monotonic)
+    writer = SingleWriter(observed) if config.single_writer else None
+    return _OpenTarget(target, observed, _limited(writer or observed, config, clock), writer)
+
+
+async def _open_again(config: TargetConfig) -> Target:
+    return await asyncio.to_thread(partial(open_target, config.url, **config.options))
+
+
+def _probed(config: Config, opened: Mapping[str, _OpenTarget], clock: Clock) -> dict[str, ProbedTarget]:
+    return {
+        name: ProbedTarget(
+            url=config.targets[name].url,
+            target=one.limited,
+            open_again=partial(_open_other, config.targets[name], clock),
+            writer=one.writer,
+            server_clock=one.bare if isinstance(one.bare, ServerClock) else None,
+        )
+        for name, one in opened.items()
+    }
+
+
+async def _open_other(config: TargetConfig, clock: Clock) -> Target:
+    return _limited(await _open_again(config), config, clock)
 
 
 def _limited(target: Target, config: TargetConfig, clock: Clock) -> Target:

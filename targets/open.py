@@ -91,8 +91,18 @@ def _open_s3(url: SplitResult, options: Mapping[str, Any]) -> Target:
     return S3Target(Place.of(url.netloc, url.path), read_options("s3", S3Options, options))
 
 
+def _open_rados(url: SplitResult, options: Mapping[str, Any]) -> Target:
+    from targets.rados import Place, RadosOptions, RadosTarget
+
+    pool, namespace = unquote(url.netloc), unquote(url.path.removeprefix("/"))
+    if not pool or "/" in namespace or "\0" in pool + namespace:
+        raise Misconfigured(f"target url {redact(url.geturl())}: expected rados://POOL or rados://POOL/NAMESPACE")
+    return RadosTarget(Place(pool, namespace), read_options("rados", RadosOptions, options))
+
+
 _DRIVERS: dict[str, Driver] = {
     "memory": _open_memory,
     "file": _open_local,
     "s3": _open_s3,
+    "rados": _open_rados,
 }

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from aiohttp import web
+
 from backupd.application.jobs import JobDetail
 from backupd.application.targets import ConfiguredTarget
-from backupd.model import Attempt, Backup, BackupType, Failure, Job, JobKind, Statistics, Volume
+from backupd.model import Attempt, Backup, BackupCopy, BackupType, Failure, Job, JobKind, Statistics, Volume
+from targets.probe import ProbeReport, doubts, unfit
 
 _VOLUME = ("id", "name", "path", "backup_type_id", "allow_live", "direct_io", "created_at")
 _BACKUP_TYPE = (
@@ -41,6 +44,7 @@ _BACKUP = (
 )
 _JOB = ("id", "kind", "backup_id", "state", "created_at", "started_at", "finished_at")
 _ATTEMPT = ("owner", "state", "started_at", "finished_at")
+_SHOWN_REQUESTS = (JobKind.COPY, JobKind.REPLICATE, JobKind.PROBE)
 _DESTINATION = ("path", "overwrite")
 
 
@@ -65,14 +69,35 @@ def target(value: ConfiguredTarget) -> dict[str, Any]:
         "name": value.name,
         "url": value.url,
         "capabilities": asdict(value.capabilities),
+        "single_writer": value.single_writer,
         "traffic": traffic,
     }
 
 
-def backup(value: Backup) -> dict[str, Any]:
-    """Return the document of a backup."""
+def probed_target(value: ConfiguredTarget) -> dict[str, Any]:
+    """Return the document of a target with its last probe, and what follows from that."""
+    if value.probe is None:
+        return {**target(value), "probe": None}
+    report = ProbeReport.from_json(value.probe.report)
+    found = {
+        "probed_at": _plain(value.probe.probed_at),
+        "unfit_because": unfit(report, single_writer=value.single_writer),
+        "doubts": doubts(report),
+        **value.probe.report,
+    }
+    return {**target(value), "probe": found}
+
+
+def started(value: Job) -> web.Response:
+    """Return the answer to a request that has started a job."""
+    return web.json_response({"job": job(value)}, status=202, headers={"Location": f"/v1/jobs/{value.id}"})
+
+
+def backup(value: Backup, copies: Sequence[BackupCopy] = ()) -> dict[str, Any]:
+    """Return the document of a backup; with what each target has of it, if that was asked for."""
     return {
         **_pick(value, _BACKUP),
+        "copies": [{"target": copy.target, "state": copy.state} for copy in copies],
         "statistics": _optional(_statistics, value.statistics),
         "failure": _optional(_failure, value.failure),
     }
@@ -87,6 +112,8 @@ def job(value: Job) -> dict[str, Any]:
     }
     if value.kind is JobKind.RESTORE:
         document["destination"] = {name: value.request.get(name) for name in _DESTINATION}
+    if value.kind in _SHOWN_REQUESTS:
+        document["request"] = value.request
     return document
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from backupd.application.available import AvailableBackups
 from backupd.application.backup_types import BackupTypes
 from backupd.application.backups import Backups
+from backupd.application.copies import Copies
 from backupd.application.jobs import Jobs
 from backupd.application.paths import Paths
 from backupd.application.restores import Restores
@@ -32,6 +33,7 @@ class Application:
     backups: Backups
     restores: Restores
     verifications: Verifications
+    copies: Copies
     jobs: Jobs
 
 
@@ -51,7 +53,7 @@ def build_application(
     block; ``wake`` nudges the job worker, must not block and may be called too often; ``live_progress`` knows
     how far a job is that runs in this process.
     """
-    targets = Targets(config=config.targets, observed=observed)
+    targets = Targets(catalog=catalog, config=config.targets, observed=observed)
     paths = Paths(config=config.paths, executor=executor)
     available = AvailableBackups(catalog=catalog, clock=clock, targets=targets)
     return Application(
@@ -61,5 +63,6 @@ def build_application(
         backups=Backups(catalog=catalog, clock=clock, paths=paths, targets=targets, executor=executor, wake=wake),
         restores=Restores(catalog=catalog, available=available, paths=paths, wake=wake),
         verifications=Verifications(catalog=catalog, available=available, wake=wake),
+        copies=Copies(catalog=catalog, clock=clock, targets=targets, available=available, wake=wake),
         jobs=Jobs(catalog=catalog, wake=wake, live_progress=live_progress),
     )

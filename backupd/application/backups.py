@@ -47,8 +47,11 @@ class Backups:
         if new.name is not None:
             check_name("name", new.name)
         volume = await self.catalog.volume(project, new.volume)
+        if volume.backup_type_id is None:
+            raise Conflict(f'volume "{volume.name}" has no backup type, and its project has no default')
         backup_type = await self.catalog.backup_type(volume.backup_type_id)
-        self.targets.check_still_there(backup_type.target)
+        for target in backup_type.targets:
+            self.targets.check_still_there(target)
         parents = Parents(catalog=self.catalog)
         parent = await parents.choose(volume, backup_type, mode=new.mode, parent=new.parent)
         changed_extents = await self._changed_extents(new, parent)
@@ -71,7 +74,8 @@ class Backups:
     async def delete(self, project: str, backup_id: str) -> Job:
         """Return the job that deletes a backup. Raises NotFound, or Conflict while something needs it."""
         backup = await self.one(project, backup_id)
-        self.targets.check_still_there(backup.target)
+        if not any(self.targets.is_known(target) for target in backup.targets):
+            self.targets.check_still_there(backup.target)
         job = self._new_job(backup, JobKind.DELETE, {})
         await self.catalog.begin_delete(backup.id, job)
         self.wake()
@@ -114,6 +118,10 @@ class Backups:
             state=BackupState.CREATING,
             created_at=now,
             parent_id=parent.id if parent else None,
+            copies=backup_type.copies,
+            quorum=backup_type.quorum,
+            bytes_per_s=backup_type.bytes_per_s,
+            verify_bytes=backup_type.verify_bytes,
         )
 
     def _new_job(self, backup: Backup, kind: JobKind, request: dict[str, Any]) -> Job:

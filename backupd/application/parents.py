@@ -28,14 +28,14 @@ class Parents:
             return _usable(await self.catalog.backup(volume.project, parent), volume, backup_type)
         latest = await self.catalog.latest_available(
             volume.id,
-            target=backup_type.target,
+            targets=backup_type.targets,
             chunk_size_bytes=backup_type.chunk_size_bytes,
             is_encrypted=backup_type.is_encrypted,
         )
         if latest is None and mode is BackupMode.INCREMENTAL:
             raise Conflict(
                 f'volume "{volume.name}" has no available backup that an incremental one could start from: '
-                f'none on target "{backup_type.target}" with the chunk size and encryption of backup type '
+                f'none on target "{", ".join(backup_type.targets)}" with the chunk size and encryption of backup type '
                 f'"{backup_type.name}"\nHINT: leave mode out to make a full backup when there is none'
             )
         return latest
@@ -46,11 +46,15 @@ def _usable(parent: Backup, volume: Volume, backup_type: BackupType) -> Backup:
         raise invalid("parent", parent.id, f'a backup of volume "{volume.name}"; this is one of another volume')
     if parent.state is not BackupState.AVAILABLE:
         raise Conflict(f"backup {parent.id} is {parent.state}; expected a parent that is available")
-    for field in ("target", "chunk_size_bytes", "is_encrypted"):
-        theirs, ours = getattr(parent, field), getattr(backup_type, field)
+    for field in ("target", "copies", "chunk_size_bytes", "is_encrypted"):
+        theirs, ours = _shown(getattr(parent, field)), _shown(getattr(backup_type, field))
         if theirs != ours:
             raise Conflict(
                 f"backup {parent.id} has {field} {theirs}; expected a parent with {ours}, "
                 f'as backup type "{backup_type.name}" has'
             )
     return parent
+
+
+def _shown(value: object) -> object:
+    return (", ".join(value) or "none") if isinstance(value, tuple) else value

@@ -41,6 +41,7 @@ class DaemonConfig:
     memory_limit_bytes: int = option(integer(JOB_MEMORY_BYTES_MIN, 2**40), 80 * 1024**2)
     running_jobs_max: int = option(integer(1, 256), 2)
     shutdown_timeout_s: float = option(seconds(0, 3600), 30.0)
+    copies_interval_s: float = option(seconds(0.1, 86400), 60.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -79,7 +79,7 @@ class World:
         """Do the oldest job, which is a backup."""
         job = await self.claim_job()
         result = BackupResult(VOLUME_BYTES, None, None, Statistics(read_bytes=VOLUME_BYTES))
-        await self.catalog.publish_backup(job.backup_id, job_id=job.id, fence=job.fence, result=result)
+        await self.catalog.publish_backup(job.of_backup, job_id=job.id, fence=job.fence, result=result)
         await self.end_job(job, JobState.SUCCEEDED)
 
     async def end_job(self, job: Job, state: JobState, failure: Failure | None = None) -> None:

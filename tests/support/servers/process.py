@@ -83,7 +83,10 @@ class ServerProcess:
 
     def pause(self) -> None:
         """Let it hang: connections stand, and nothing is answered."""
+        assert self._process is not None
         self._signal(signal.SIGSTOP)
+        # The last of its threads may answer for a while on a busy machine.
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
         self._signal(signal.SIGCONT)
