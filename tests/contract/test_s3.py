@@ -12,6 +12,7 @@ from targets.testing import TargetContract
 from targets.wrappers.faults import Effect, Fault, Faults
 from targets.wrappers.retry import Retry
 from tests.support.buckets import make_bucket
+from tests.support.servers.rgw import Rgw
 from tests.support.servers.seaweedfs import ADMIN, SeaweedFs
 
 
@@ -52,4 +53,15 @@ class TestSeaweedFsThatFails(TargetContract):
             Fault(effect=Effect.LOST_RESPONSE, probability=0.2),
         )
         yield Retry(Faults(target, faults, seed=1), retries_max=30, timeout_s=30, delay_s=0.001)
+        await target.aclose()
+
+
+class TestRgw(TargetContract):
+    """It knows no CRC32C, and would not look at it."""
+
+    @pytest.fixture
+    async def target(self, rgw: Rgw, tmp_path: Path) -> AsyncIterator[Target]:
+        bucket = make_bucket(rgw.url, (rgw.access_key, rgw.secret_key), tmp_path)
+        target = bucket.target(prefix="/backups", checksum="md5")
+        yield target
         await target.aclose()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +35,15 @@ class Bucket:
         reached: dict[str, Any] = {"endpoint": self.url, "credentials_file": str(self.credentials_file)}
         return S3Target(Place.of(name or self.name, prefix), S3Options(**(reached | options)), clock=clock)
 
+    @asynccontextmanager
+    async def opened(self, **options: Any) -> AsyncIterator[S3Target]:
+        """Return ``target`` for as long as the context lasts."""
+        target = self.target(**options)
+        try:
+            yield target
+        finally:
+            await target.aclose()
+
     def unfinished_uploads(self) -> list[str]:
         """Return the keys of the uploads in parts that were neither completed nor aborted."""
         listed = self.client.list_multipart_uploads(Bucket=self.name)
@@ -44,13 +56,18 @@ class Bucket:
 
 def make_bucket(url: str, keys: tuple[str, str], directory: Path, *, locks: bool = False) -> Bucket:
     """Make a bucket that no other test of this process uses; ``locks`` lets it hold objects that are locked."""
-    session = botocore.session.Session()
-    session.set_credentials(*keys)
-    config = botocore.config.Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 2})
-    client = session.create_client("s3", region_name="us-east-1", endpoint_url=url, config=config)
+    client = _client(url, keys)
     name = f"bucket-{next(_numbers)}"
     client.create_bucket(Bucket=name, **({"ObjectLockEnabledForBucket": True} if locks else {}))
     return Bucket(url=url, name=name, client=client, credentials_file=write_keys(directory, keys))
+
+
+@cache  # To make one takes far longer than most tests.
+def _client(url: str, keys: tuple[str, str]) -> Any:
+    session = botocore.session.Session()
+    session.set_credentials(*keys)
+    config = botocore.config.Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 2})
+    return session.create_client("s3", region_name="us-east-1", endpoint_url=url, config=config)
 
 
 def write_keys(directory: Path, keys: tuple[str, str], token: str | None = None) -> Path:
