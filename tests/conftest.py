@@ -8,6 +8,7 @@ pytest_plugins = [
     "tests.support.servers.ceph",
     "tests.support.servers.keystone",
     "tests.support.servers.rgw",
+    "tests.support.servers.seaweedfs",
     "tests.support.servers.swift",
     "tests.support.small_file_system",
 ]

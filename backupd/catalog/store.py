@@ -76,7 +76,7 @@ class Catalog:
         await self._run(policy.delete_backup_type, type_id)
 
     async def configure_backup_types(self, values: Sequence[BackupType]) -> None:
-        """Make the configured types what ``values`` say. Conflict when the API has made one of the same name."""
+        """Make the configured types what ``values`` say. Conflict when the API has made another of the same name."""
         await self._run(policy.configure_backup_types, values)
 
     async def add_volume(self, value: Volume) -> None:
@@ -150,9 +150,9 @@ class Catalog:
         """Return what targets still have to get, the oldest backup first."""
         return await self._run(backups.lagging_copies)
 
-    async def queue_copies(self, new_id: Callable[[], str]) -> list[Job]:
-        """Queue a copy job for each lagging copy that has none; return those."""
-        return await self._run(backups.queue_copies, new_id, self._clock.now())
+    async def queue_copies(self, new_id: Callable[[], str], targets: Collection[str]) -> list[Job]:
+        """Queue a job for each copy that lags on one of ``targets`` and has none; return those."""
+        return await self._run(backups.queue_copies, new_id, targets, self._clock.now())
 
     async def complete_copy(self, backup_id: str, target: str, *, job_id: str, fence: int) -> None:
         """Write down that ``target`` has all of a backup. LeaseLost."""

@@ -9,11 +9,15 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 
 import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.payload import Payload
 from yarl import URL
 
 from targets.errors import Misconfigured, TimedOut, Unavailable
 
-# A piece of a body that is handed over at a time. From 3.12 on a transport refers to what it has not sent yet
+# A body up to this size goes out in one piece with its headers: copying it costs less than a second system call.
+_SMALL_BYTES = 64 * 1024
+# A piece of a larger body that is handed over at a time. From 3.12 on a transport refers to what it has not sent yet
 # instead of copying it, and would go on reading the caller's buffer after a cancellation.
 _PIECE_BYTES = 256 * 1024
 _TRANSPORT_COPIES = sys.version_info < (3, 12)
@@ -38,17 +42,17 @@ class HttpClient:
     async def request(
         self, method: str, url: URL, *, headers: Mapping[str, str], body: memoryview | bytes = b""
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send one request and yield its answer, whatever its status. Unavailable, TimedOut, Misconfigured.
+        """Send one request, once, and yield its answer, whatever its status. Unavailable, TimedOut, Misconfigured.
 
         ``url`` is sent as it is, unquoted and unjoined, since signatures cover it. Leaving early closes the
         connection: nothing goes on.
         """
-        with translated(f"{method} {url.origin()}{url.raw_path}"):
+        with translated(f"{method} {url.origin()}{url.raw_path}"), _data(body) as data:
             async with self._opened().request(
                 method,
                 url,
-                headers={**headers, "Content-Length": str(len(body))} if body or method in ("PUT", "POST") else headers,
-                data=_pieces(body) if body else None,
+                headers=headers,
+                data=data,
                 allow_redirects=False,
             ) as response:
                 yield response
@@ -69,6 +73,9 @@ class HttpClient:
                 skip_auto_headers=("Accept-Encoding",),
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
+            # Else what a kept connection lost is sent again unasked: a conditional put that was carried out would
+            # find its own object in the way, and a part of a body would go out as if it were all of it.
+            self._session._retry_connection = False  # noqa: SLF001 - there is no public switch
         return self._session
 
 
@@ -96,12 +103,49 @@ def translated(doing: str) -> Iterator[None]:
         raise Unavailable(f"{doing}: {str(error) or type(error).__name__}") from error
 
 
-async def _pieces(body: memoryview | bytes) -> AsyncIterator[memoryview | bytes]:
-    with memoryview(body) as view:
-        for start in range(0, view.nbytes, _PIECE_BYTES):
-            with view[start : start + _PIECE_BYTES] as piece:
-                yield piece if _TRANSPORT_COPIES else bytes(piece)
-                await asyncio.sleep(0)  # The transport may take everything at once; others want their turn.
+@contextmanager
+def _data(body: memoryview | bytes) -> Iterator[bytes | Payload | None]:
+    if len(body) <= _SMALL_BYTES:
+        yield bytes(body) or None
+        return
+    pieces = _Pieces(memoryview(body))
+    try:
+        yield pieces
+    finally:
+        pieces.let_go()
+
+
+class _Pieces(Payload):
+    """A body in pieces. What sends them is a task of aiohttp, which ends a moment after the request was left.
+
+    Only what is made here refers to the body, so that it can let go of it at once; aiohttp's own payloads slice it.
+    """
+
+    _autoclose = True  # There is no file to close.
+
+    def __init__(self, view: memoryview) -> None:
+        super().__init__(view)
+        self._size = view.nbytes
+        self._view = view
+        self._piece = view[:0]
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        for start in range(0, self._view.nbytes, _PIECE_BYTES):
+            self._piece.release()
+            self._piece = self._view[start : start + _PIECE_BYTES]
+            await writer.write(self._piece if _TRANSPORT_COPIES else bytes(self._piece))
+            await asyncio.sleep(0)  # The transport may take everything at once; others want their turn.
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        await self.write(writer)
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """Return what an error message may show of the body: nothing."""
+        return ""
+
+    def let_go(self) -> None:
+        self._piece.release()
+        self._view.release()
 
 
 def _tls_context(ca_file: str | None) -> ssl.SSLContext | bool:

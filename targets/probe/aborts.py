@@ -25,16 +25,16 @@ async def aborted_put(site: Site) -> Answer:
     """Cancel puts after more and more of their time, and after a few turns of the loop; then look, and again later."""
     body = await site.body(_size_bytes(site))
     started_s = site.monotonic()
-    await site.target.put(site.key("aborted-put/whole"), body)
+    await site.target.put(site.key("aborted-put-whole"), body)
     whole_s = site.monotonic() - started_s
     seen: dict[str, _Seen] = {}
     for number in range(site.plan.abort_points):
-        by_time, by_turns = (site.key(f"aborted-put/{kind}-{number}") for kind in ("time", "turns"))
+        by_time, by_turns = (site.key(f"aborted-put-{kind}-{number}") for kind in ("time", "turns"))
         await _abort(site, by_time, body, after_s=whole_s * (number + 0.5) / site.plan.abort_points, turns=0)
         await _abort(site, by_turns, body, after_s=0, turns=number)
         seen |= {key: await _look(site.target, key, body) for key in (by_time, by_turns)}
     torn = {key for key, what in seen.items() if what is _Seen.TORN}
-    torn |= {info.key for info in await site.listed(f"{site.prefix}aborted-put/") if info.size_bytes != len(body)}
+    torn |= {info.key for info in await site.listed(f"{site.prefix}aborted-put-") if info.size_bytes != len(body)}
     await site.sleep(site.plan.settle_s)
     later = {key: await _look(site.target, key, body) for key in seen}
     torn |= {key for key, what in later.items() if what is _Seen.TORN}

@@ -50,7 +50,7 @@ def unknown(detail: str, evidence: Evidence | None = None, *, code: str | None =
 def at_once_or_late(what: str, late_s: float | None, wait_s: float) -> Answer:
     """Return ``ok`` for what was so at once, ``broken`` for what was late or never so."""
     if late_s is None:
-        return broken(f"{what} not within {wait_s:g} s", {"late_s": None, "waited_s": wait_s})
+        return broken(f"{what}, but not within {wait_s:g} s", {"late_s": None, "waited_s": wait_s})
     if late_s > 0:
         return broken(f"{what} only after {late_s:.3f} s", {"late_s": late_s})
     return ok(f"{what} at once", {"late_s": 0.0})

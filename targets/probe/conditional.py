@@ -85,7 +85,7 @@ class _Race:
 
 
 async def _race(site: Site, number: int) -> _Race:
-    key = site.key(f"conditional-put-race/{number}")
+    key = site.key(f"conditional-put-race-{number}")
     race = _Race()
     bodies = [await site.body(_BODY_BYTES) for _ in range(site.plan.race_writers)]
     targets = [site.target, site.others or site.target]

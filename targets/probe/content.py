@@ -15,7 +15,7 @@ async def content(site: Site) -> Answer:
     size_bytes_max = site.target.capabilities.object_size_bytes_max
     sizes_bytes = [size for size in site.plan.content_sizes_bytes if size <= size_bytes_max]
     for number, size_bytes in enumerate(sizes_bytes):
-        key, body = site.key(f"content/{number}"), await site.body(size_bytes)
+        key, body = site.key(f"content-{number}"), await site.body(size_bytes)
         await site.target.put(key, body)
         found = await site.target.get(key)
         if found != body:

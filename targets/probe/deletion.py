@@ -18,7 +18,7 @@ async def delete(site: Site) -> Answer:
         await site.target.delete(key)
     except PermissionDenied as error:
         return broken(f"nothing may be deleted: {error}", error=error)
-    answer = at_once_or_late("a deleted object is gone,", await site.late_s(lambda: _is_gone(site, key)), _wait_s(site))
+    answer = at_once_or_late("a deleted object is gone", await site.late_s(lambda: _is_gone(site, key)), _wait_s(site))
     try:
         await site.target.delete(key)
     except ObjectNotFound as error:
@@ -28,11 +28,11 @@ async def delete(site: Site) -> Answer:
 
 async def delete_many(site: Site) -> Answer:
     """Tell whether all of many are gone, absent ones among them, and no other."""
-    written = [site.key(f"delete-many/{number}") for number in range(site.plan.deleted_count)]
+    written = [site.key(f"delete-many-{number}") for number in range(site.plan.deleted_count)]
     kept = site.key("delete-many-kept")
     await at_a_time(site.plan.concurrency, [*written, kept], lambda key: site.target.put(key, _BODY))
     try:
-        await site.target.delete_many([*written, site.key("delete-many/absent")])
+        await site.target.delete_many([*written, site.key("delete-many-absent")])
     except PermissionDenied as error:
         return broken(f"nothing may be deleted: {error}", error=error)
     except ObjectNotFound as error:

@@ -54,6 +54,9 @@ FURTHER_CHECKS = (
 )
 
 
+ALL_CHECKS = (*ESSENTIAL_CHECKS, *FURTHER_CHECKS)
+
+
 async def essentials(
     target: Target,
     *,
@@ -89,7 +92,7 @@ async def probe(
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     random: Random | None = None,
     plan: Plan = FULL,
-    checks: tuple[Check, ...] = (*ESSENTIAL_CHECKS, *FURTHER_CHECKS),
+    checks: tuple[Check, ...] = ALL_CHECKS,
 ) -> ProbeReport:
     """Ask everything and measure the speed, as much of it as ``plan`` says; else as ``essentials``.
 

@@ -49,8 +49,8 @@ class Site:
 
     @property
     def prefix(self) -> str:
-        """What every key of this probe begins with."""
-        return f"{PREFIX}/{self.name}/"
+        """What every key of this probe begins with: no folder of its own, which a file system would keep."""
+        return f"{PREFIX}/{self.name}-"
 
     def key(self, name: str) -> str:
         """Return a key that is removed at the end, whatever becomes of its object."""
@@ -79,10 +79,10 @@ class Site:
                 return self.monotonic() - started_s
         return None
 
-    async def has(self, key: str) -> bool:
+    async def has(self, key: str, *, seen_by: Target | None = None) -> bool:
         """Tell whether the object is there."""
         try:
-            await self.target.head(key)
+            await (seen_by or self.target).head(key)
         except ObjectNotFound:
             return False
         return True

@@ -47,7 +47,7 @@ class _Measuring:
         if (reason := self._reason_against(size_bytes, count)) is not None:
             self.not_measured.append(f"{name}: {reason}")
             return
-        keys = [self.site.key(f"speed/{size_bytes}-{concurrency}/{number}") for number in range(count)]
+        keys = [self.site.key(f"speed-{size_bytes}-{concurrency}-{number}") for number in range(count)]
         stored: list[str] = []
         with memoryview(self.body)[:size_bytes] as body, memoryview(self.landing)[:size_bytes] as landing:
 

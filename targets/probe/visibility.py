@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from targets.base import Target
 from targets.errors import Final, ObjectNotFound
 from targets.probe.answer import Answer, at_once_or_late, broken, ok, unknown
+from targets.probe.report import Outcome
 from targets.probe.site import Site
 
 _BODY_BYTES = 4096
@@ -19,14 +23,24 @@ async def writable(site: Site) -> Answer:
 
 
 async def read_after_write(site: Site) -> Answer:
-    """Tell whether a new object is there at once, also for one who was told just before that it is not."""
+    """Tell whether a new object is there at once, also for one who was told just before that it is not.
+
+    Over the other connections too, if there are any: a cache or a replica in between would show there.
+    """
     key = site.key("read-after-write")
-    await site.has(key)
+    readers = [site.target, *([site.others] if site.others is not None else [])]
+    for reader in readers:
+        await site.has(key, seen_by=reader)
     await site.target.put(key, await site.body(_BODY_BYTES))
-    answer = at_once_or_late("a new object can be read", await site.late_s(lambda: _can_read(site, key)), _wait_s(site))
-    if answer.evidence["late_s"] != 0:
-        return answer
-    return at_once_or_late("a new object has a head", await site.late_s(lambda: site.has(key)), _wait_s(site))
+    for reader in readers:
+        for what, look in (
+            ("can be read", partial(_can_read, reader, key)),
+            ("has a head", partial(site.has, key, seen_by=reader)),
+        ):
+            answer = at_once_or_late(f"a new object {what}", await site.late_s(look), _wait_s(site))
+            if answer.outcome is not Outcome.OK:
+                return answer
+    return ok("a new object can be read at once", {"late_s": 0.0, "connections": len(readers)})
 
 
 async def read_after_overwrite(site: Site) -> Answer:
@@ -34,7 +48,7 @@ async def read_after_overwrite(site: Site) -> Answer:
     key = site.key("read-after-overwrite")
     old, new = await site.body(_BODY_BYTES), await site.body(_BODY_BYTES)
     await site.target.put(key, old)
-    await site.late_s(lambda: _can_read(site, key))
+    await site.late_s(partial(_can_read, site.target, key))
     await site.target.put(key, new)
     read = set()
 
@@ -69,12 +83,12 @@ async def listing_after_delete(site: Site) -> Answer:
     late_s = await site.late_s(is_unlisted)
     if late_s != 0 and await site.has(key):
         return unknown("the object that was deleted is still there")
-    return at_once_or_late("a deleted object is no longer listed,", late_s, _wait_s(site))
+    return at_once_or_late("a deleted object is no longer listed", late_s, _wait_s(site))
 
 
-async def _can_read(site: Site, key: str) -> bool:
+async def _can_read(reader: Target, key: str) -> bool:
     try:
-        await site.target.get(key)
+        await reader.get(key)
     except ObjectNotFound:
         return False
     return True

@@ -117,6 +117,21 @@ class ReadsLate(MemoryTarget):
         return before
 
 
+class LateReplica(MemoryTarget):
+    """Another way to the objects of ``primary``; one is seen ``late_s`` after it was first asked for."""
+
+    def __init__(self, primary: MemoryTarget, late_s: float) -> None:
+        super().__init__()
+        self._objects = primary._objects
+        self._late_s = late_s
+        self._asked_s: dict[str, float] = {}
+
+    async def _object(self, key: str) -> bytes:
+        if _now_s() < self._asked_s.setdefault(key, _now_s()) + self._late_s:
+            raise ObjectNotFound(key)
+        return await super()._object(key)
+
+
 class WritesInPlace(MemoryTarget):
     """An object grows under its name."""
 

@@ -116,7 +116,7 @@ def test_a_refused_delete_is_told_with_its_code_and_what_was_left() -> None:
     assert check is not None
     assert (check.code, check.detail) == (
         "target.permission_denied",
-        f"nothing may be deleted: delete {next(key for key in report.left if key.endswith('/delete'))}: 403",
+        f"nothing may be deleted: delete {next(key for key in report.left if key.endswith('-delete'))}: 403",
     )
     assert report.left_count == len(report.left) > 5
 
@@ -137,7 +137,7 @@ def test_a_listing_that_never_shows_an_object_is_given_up() -> None:
     report = probed(Faults(MemoryTarget(), [Fault(effect=Effect.STALE_LIST, operation="list")]))
     check = report.check("listing_after_write")
     assert check is not None
-    assert check.detail == "a new object is listed not within 10 s"
+    assert check.detail == "a new object is listed, but not within 10 s"
 
 
 def test_writers_over_two_connections_are_told_from_those_over_one() -> None:
@@ -146,6 +146,13 @@ def test_writers_over_two_connections_are_told_from_those_over_one() -> None:
     report = probed(SingleWriter(store), others=SingleWriter(store))
     assert names_of_broken(report) == {"conditional_put_race"}
     assert not report.has_conditional_put
+
+
+def test_an_object_that_others_do_not_see_at_once_is_caught() -> None:
+    store = MemoryTarget()
+    report = probed(store, others=liars.LateReplica(store, 3.0))
+    assert names_of_broken(report) == {"read_after_write"}
+    assert store._objects == {}
 
 
 @pytest.mark.parametrize("liar", [liars.IgnoresIfAbsent, liars.LooksFirst, liars.WithoutConditionalPut])

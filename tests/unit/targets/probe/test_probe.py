@@ -80,7 +80,7 @@ async def test_essentials_cost_some_thirty_small_requests() -> None:
 
 async def test_foreign_objects_are_neither_touched_nor_in_the_way() -> None:
     store = MemoryTarget()
-    foreign = {"packs/1": b"pack", "probe/other": b"theirs", "probe/0/delete": b"theirs"}
+    foreign = {"packs/1": b"pack", "probe/other": b"theirs", "probe/0-delete": b"theirs"}
     for key, body in foreign.items():
         await store.put(key, body)
     report = await probe(store, monotonic=CLOCK.monotonic, plan=SMALL)
@@ -97,7 +97,7 @@ def test_a_slow_target_is_right_and_its_latency_is_told() -> None:
 
 
 def test_percentiles_are_those_of_single_operations() -> None:
-    slow = Fault(effect=Effect.LATENCY, operation="put", latency_s=1.0, matches=lambda _, key: key.endswith("1/7"))
+    slow = Fault(effect=Effect.LATENCY, operation="put", latency_s=1.0, matches=lambda _, key: key.endswith("-1-7"))
     plan = replace(SMALL, speed_sizes_bytes=(4096,), speed_concurrencies=(1,))
     target = Faults(MemoryTarget(), [slow])
     report = run_simulated(probe(target, monotonic=CLOCK.monotonic, plan=plan), seed=1)
@@ -118,7 +118,7 @@ def test_speed_stays_within_its_bytes_and_says_what_it_left_out() -> None:
 
 
 def test_speed_stays_within_its_time() -> None:
-    slow = Faults(MemoryTarget(), [Fault(effect=Effect.LATENCY, latency_s=1, matches=lambda _, key: "/speed/" in key)])
+    slow = Faults(MemoryTarget(), [Fault(effect=Effect.LATENCY, latency_s=1, matches=lambda _, key: "-speed-" in key)])
     plan = replace(SMALL, speed_duration_s_max=5.0)
     report = run_simulated(probe(slow, monotonic=CLOCK.monotonic, plan=plan), seed=1)
     assert sum(speed.duration_s for speed in report.speeds) <= 6.0
@@ -126,7 +126,7 @@ def test_speed_stays_within_its_time() -> None:
 
 
 def test_errors_while_speed_is_measured_are_counted() -> None:
-    report = simulated(Faults(MemoryTarget(), [Fault(error=Throttled, matches=lambda _, key: key.endswith("-4/3"))]))
+    report = simulated(Faults(MemoryTarget(), [Fault(error=Throttled, matches=lambda _, key: key.endswith("-4-3"))]))
     assert [(s.errors, s.operations) for s in report.speeds if s.operation == "put" and s.concurrency == 4] == [
         (1, 31),
         (1, 3),
@@ -150,7 +150,7 @@ def test_a_target_that_cannot_be_reached_is_undecided_not_unfit() -> None:
 
 
 def test_one_failed_request_costs_one_answer() -> None:
-    report = simulated(Faults(MemoryTarget(), [Fault(operation="put", matches=lambda _, key: key.endswith("/ranges"))]))
+    report = simulated(Faults(MemoryTarget(), [Fault(operation="put", matches=lambda _, key: key.endswith("-ranges"))]))
     assert [check.name for check in report.checks if check.code == "target.unavailable"] == ["ranges"]
 
 
@@ -242,3 +242,11 @@ async def test_a_document_that_is_no_report_is_refused() -> None:
     ):
         with pytest.raises(UnknownReport, match="report of a probe"):
             ProbeReport.from_json(wrong)
+
+
+async def test_essentials_leave_no_folders_in_a_directory_but_one(tmp_path: Path) -> None:
+    target = LocalTarget(tmp_path, LocalOptions(fsync=False))
+    for _ in range(2):
+        await essentials(target, monotonic=CLOCK.monotonic)
+    await target.aclose()
+    assert [path.name for path in (tmp_path / "probe").rglob("*")] == []
