@@ -6,6 +6,7 @@ import asyncio
 import logging
 import traceback
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -223,7 +224,7 @@ async def test_user_of_another_project_needs_no_more_than_the_lists_of_the_conta
         lists = {"X-Container-Read": allowed, "X-Container-Write": allowed}
         async with owner._session.request("POST", f"/{container}", headers=lists) as response:
             assert response.status == 204
-    given = {"auth_url": keystone.url, "user": guest[0], "project": guest[2], "storage_url": url}
+    given: dict[str, Any] = {"auth_url": keystone.url, "user": guest[0], "project": guest[2], "storage_url": url}
     options = SwiftOptions(**given, password_file=secret_file(tmp_path, guest[1]), create_container=False)
     async with opened(options, container) as target:
         await target.put("key", b"content")
