@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -118,6 +118,10 @@ class BackupType:
     def targets(self) -> tuple[str, ...]:
         """Every target that a backup goes to, the first copy's first."""
         return (self.target, *self.copies)
+
+    def says_the_same(self, other: BackupType) -> bool:
+        """Tell whether both are one policy of one name, whoever made them and when."""
+        return replace(self, id=other.id, created_at=other.created_at, is_configured=other.is_configured) == other
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from aiohttp import web
 import backupd
 from backupd.api import build_app, read_tokens
 from backupd.application import build_application
+from backupd.application.configured import apply_configuration
 from backupd.application.paths import check_destination, check_source
 from backupd.catalog.store import Catalog
 from backupd.clock import Clock, SystemClock
@@ -34,10 +35,11 @@ from backupd.jobs.probe import ProbeBody
 from backupd.jobs.replicate import ReplicateBody
 from backupd.jobs.resources import Resources
 from backupd.jobs.restore import RestoreBody
+from backupd.jobs.run import JobRun
 from backupd.jobs.verify import VerifyBody
 from backupd.jobs.worker import JobBody, Worker
 from backupd.loop_lag import LoopLag
-from backupd.model import JobKind, Volume
+from backupd.model import Job, JobKind, Volume
 from backupd.pipeline.workers import Workers
 from backupd.repository.opened import Repositories
 from backupd.state_dir import StateDir, locked
@@ -54,6 +56,8 @@ from targets.wrappers.single_writer import SingleWriter
 
 _LEASE_S = 30.0
 _APPLICATION_THREADS = 2  # One may hang on a path of a dead device while the other parses requests.
+_PUBLISHED_MAX = 100  # Backups whose volumes retention has not looked at yet; then publishing waits.
+_DISK_THREADS = 1  # On top of those that compute: one nearly always waits to read a source or write a restore.
 _log = logging.getLogger(__name__)
 
 
@@ -78,16 +82,18 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
         keyring = state.open_keyring()
         catalog = await Catalog.open(f"sqlite:///{state.catalog}", clock)
         stack.push_async_callback(catalog.aclose)
+        await apply_configuration(config, catalog, clock)
         opened = {name: await _open_target(target, clock, stack) for name, target in config.targets.items()}
         observed = {name: one.observed for name, one in opened.items()}
         targets = {name: one.limited for name, one in opened.items()}
         fitness = Fitness(catalog=catalog, clock=clock, targets=_probed(config, opened, clock))
         repositories = Repositories(targets, keyring, clock, state.indexes, fitness.require)
         stack.callback(repositories.close)
-        workers = Workers(config.daemon.workers or os.cpu_count() or 1)
+        workers = Workers((config.daemon.workers or os.cpu_count() or 1) + _DISK_THREADS)
         stack.callback(workers.close)
         executor = stack.enter_context(ThreadPoolExecutor(_APPLICATION_THREADS, thread_name_prefix="application"))
-        worker = _worker(config, state, clock, catalog, repositories, workers, fitness)
+        published: asyncio.Queue[Job] = asyncio.Queue(_PUBLISHED_MAX)
+        worker = _worker(config, state, clock, catalog, repositories, workers, fitness, published)
         catching_up = CatchingUp(catalog, clock, observed, wake=worker.wake, interval_s=config.daemon.copies_interval_s)
         application = build_application(
             catalog=catalog,
@@ -105,6 +111,7 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
             looking = [
                 tasks.create_task(lag.run(), name="loop lag"),
                 tasks.create_task(catching_up.run(), name="catching up"),
+                tasks.create_task(application.retention.run(published), name="retention"),
             ]
             try:
                 async with _listening(app, config) as address:
@@ -123,6 +130,7 @@ def _worker(
     repositories: Repositories,
     workers: Workers,
     fitness: Fitness,
+    published: asyncio.Queue[Job],
 ) -> Worker:
     daemon = config.daemon
     resources = Resources(
@@ -135,7 +143,7 @@ def _worker(
         job_memory_bytes=daemon.memory_limit_bytes // daemon.running_jobs_max,
     )
     bodies: dict[JobKind, JobBody] = {
-        JobKind.BACKUP: BackupBody(resources),
+        JobKind.BACKUP: _announced(BackupBody(resources), published),
         JobKind.RESTORE: RestoreBody(resources),
         JobKind.VERIFY: VerifyBody(resources),
         JobKind.DELETE: DeleteBody(resources),
@@ -153,6 +161,14 @@ def _worker(
         lease_s=_LEASE_S,
         shutdown_timeout_s=daemon.shutdown_timeout_s,
     )
+
+
+def _announced(body: JobBody, published: asyncio.Queue[Job]) -> JobBody:
+    async def run_and_announce(job: Job, run: JobRun) -> None:
+        await body(job, run)
+        await published.put(job)
+
+    return run_and_announce
 
 
 def _open_source(paths: PathsConfig, volume: Volume) -> Source:

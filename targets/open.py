@@ -92,12 +92,18 @@ def _open_s3(url: SplitResult, options: Mapping[str, Any]) -> Target:
 
 
 def _open_rados(url: SplitResult, options: Mapping[str, Any]) -> Target:
-    from targets.rados import Place, RadosOptions, RadosTarget
+    from targets.rados import Namespace, RadosOptions, RadosTarget
 
     pool, namespace = unquote(url.netloc), unquote(url.path.removeprefix("/"))
     if not pool or "/" in namespace or "\0" in pool + namespace:
         raise Misconfigured(f"target url {redact(url.geturl())}: expected rados://POOL or rados://POOL/NAMESPACE")
-    return RadosTarget(Place(pool, namespace), read_options("rados", RadosOptions, options))
+    return RadosTarget(Namespace(pool, namespace), read_options("rados", RadosOptions, options))
+
+
+def _open_swift(url: SplitResult, options: Mapping[str, Any]) -> Target:
+    from targets.swift import Place, SwiftOptions, SwiftTarget
+
+    return SwiftTarget(Place.of(url), read_options("swift", SwiftOptions, options))
 
 
 _DRIVERS: dict[str, Driver] = {
@@ -105,4 +111,5 @@ _DRIVERS: dict[str, Driver] = {
     "file": _open_local,
     "s3": _open_s3,
     "rados": _open_rados,
+    "swift": _open_swift,
 }

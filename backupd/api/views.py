@@ -9,9 +9,13 @@ from typing import Any
 
 from aiohttp import web
 
+from backupd.application.backup_types import BackupTypeDetail
 from backupd.application.jobs import JobDetail
+from backupd.application.retention import JudgedBackup, VolumeRetention
 from backupd.application.targets import ConfiguredTarget
-from backupd.model import Attempt, Backup, BackupCopy, BackupType, Failure, Job, JobKind, Statistics, Volume
+from backupd.application.volumes import VolumeDetail
+from backupd.model import Attempt, Backup, BackupCopy, Failure, Job, JobKind, Statistics
+from targets.base import Capabilities
 from targets.probe import ProbeReport, doubts, unfit
 
 _VOLUME = ("id", "name", "path", "backup_type_id", "allow_live", "direct_io", "created_at")
@@ -19,10 +23,16 @@ _BACKUP_TYPE = (
     "id",
     "name",
     "target",
+    "copies",
+    "quorum",
     "chunk_size_bytes",
     "compression_level",
     "is_encrypted",
     "is_deduplicated",
+    "bytes_per_s",
+    "verify_bytes",
+    "retention",
+    "is_configured",
     "created_at",
 )
 _BACKUP = (
@@ -42,20 +52,54 @@ _BACKUP = (
     "finished_at",
     "full_read_reason",
 )
+_JUDGED = ("id", "name", "created_at")
 _JOB = ("id", "kind", "backup_id", "state", "created_at", "started_at", "finished_at")
 _ATTEMPT = ("owner", "state", "started_at", "finished_at")
 _SHOWN_REQUESTS = (JobKind.COPY, JobKind.REPLICATE, JobKind.PROBE)
 _DESTINATION = ("path", "overwrite")
 
 
-def volume(value: Volume) -> dict[str, Any]:
+def volume(value: VolumeDetail) -> dict[str, Any]:
     """Return the document of a volume."""
-    return _pick(value, _VOLUME)
+    found = value.backup_type
+    return {
+        **_pick(value.volume, _VOLUME),
+        "backup_type": found.backup_type.name if found else None,
+        "backup_type_from": found.origin if found else None,
+    }
 
 
-def backup_type(value: BackupType) -> dict[str, Any]:
+def retention(value: VolumeRetention) -> dict[str, Any]:
+    """Return the document of what retention says about a volume."""
+    return {
+        "volume_id": value.volume.id,
+        "backup_type": value.backup_type,
+        "retention": value.retention,
+        "rules": asdict(value.policy),
+        "backups": [_judged(one) for one in value.backups],
+    }
+
+
+def _judged(value: JudgedBackup) -> dict[str, Any]:
+    verdict = value.verdict
+    return {**_pick(value.backup, _JUDGED), "is_kept": verdict.is_kept, "reasons": verdict.reasons}
+
+
+def backup_type(value: BackupTypeDetail) -> dict[str, Any]:
     """Return the document of a backup type."""
-    return _pick(value, _BACKUP_TYPE)
+    return {
+        **_pick(value.backup_type, _BACKUP_TYPE),
+        "targets": [_ability(name, found) for name, found in value.targets.items()],
+        "problems": value.problems,
+    }
+
+
+def _ability(name: str, value: Capabilities | None) -> dict[str, Any]:
+    return {
+        "name": name,
+        "conditional_put": value.conditional_put if value else None,
+        "object_size_bytes_max": value.object_size_bytes_max if value else None,
+    }
 
 
 def target(value: ConfiguredTarget) -> dict[str, Any]:

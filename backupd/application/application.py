@@ -12,7 +12,9 @@ from backupd.application.backups import Backups
 from backupd.application.copies import Copies
 from backupd.application.jobs import Jobs
 from backupd.application.paths import Paths
+from backupd.application.policy import Policy
 from backupd.application.restores import Restores
+from backupd.application.retention import Retention
 from backupd.application.targets import Targets
 from backupd.application.verifications import Verifications
 from backupd.application.volumes import Volumes
@@ -31,6 +33,7 @@ class Application:
     backup_types: BackupTypes
     targets: Targets
     backups: Backups
+    retention: Retention
     restores: Restores
     verifications: Verifications
     copies: Copies
@@ -55,12 +58,17 @@ def build_application(
     """
     targets = Targets(catalog=catalog, config=config.targets, observed=observed)
     paths = Paths(config=config.paths, executor=executor)
+    policy = Policy(catalog=catalog, config=config)
+    backups = Backups(
+        catalog=catalog, clock=clock, paths=paths, targets=targets, policy=policy, executor=executor, wake=wake
+    )
     available = AvailableBackups(catalog=catalog, clock=clock, targets=targets)
     return Application(
-        volumes=Volumes(catalog=catalog, clock=clock, paths=paths),
-        backup_types=BackupTypes(catalog=catalog, clock=clock, targets=targets),
+        volumes=Volumes(catalog=catalog, clock=clock, paths=paths, policy=policy),
+        backup_types=BackupTypes(catalog=catalog, clock=clock, targets=targets, config=config),
         targets=targets,
-        backups=Backups(catalog=catalog, clock=clock, paths=paths, targets=targets, executor=executor, wake=wake),
+        backups=backups,
+        retention=Retention(catalog=catalog, clock=clock, config=config, policy=policy, backups=backups),
         restores=Restores(catalog=catalog, available=available, paths=paths, wake=wake),
         verifications=Verifications(catalog=catalog, available=available, wake=wake),
         copies=Copies(catalog=catalog, clock=clock, targets=targets, available=available, wake=wake),

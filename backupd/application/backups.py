@@ -11,8 +11,9 @@ from uuid import uuid4
 
 from backupd.application.changed_extents import parse_changed_extents
 from backupd.application.fields import check_name, invalid
-from backupd.application.parents import Parents
+from backupd.application.parents import ParentChoice, Parents
 from backupd.application.paths import Paths
+from backupd.application.policy import Policy
 from backupd.application.targets import Targets
 from backupd.catalog.store import Catalog
 from backupd.clock import Clock
@@ -22,13 +23,17 @@ from backupd.model import Backup, BackupMode, BackupState, BackupType, Job, JobK
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewBackup:
-    """A request for a backup; without ``mode`` it is incremental when it can be."""
+    """A request for a backup; without ``mode`` it is incremental when it can be.
+
+    ``backup_type``, a name or an id, is this backup's only; without it it has the volume's.
+    """
 
     volume: str
     mode: BackupMode | None = None
     name: str | None = None
     parent: str | None = None
     changed_extents: list[Any] | None = None
+    backup_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +44,7 @@ class Backups:
     clock: Clock
     paths: Paths
     targets: Targets
+    policy: Policy
     executor: Executor
     wake: Callable[[], None]
 
@@ -47,16 +53,14 @@ class Backups:
         if new.name is not None:
             check_name("name", new.name)
         volume = await self.catalog.volume(project, new.volume)
-        if volume.backup_type_id is None:
-            raise Conflict(f'volume "{volume.name}" has no backup type, and its project has no default')
-        backup_type = await self.catalog.backup_type(volume.backup_type_id)
+        backup_type = await self.policy.of_backup(volume, new.backup_type)
         for target in backup_type.targets:
             self.targets.check_still_there(target)
         parents = Parents(catalog=self.catalog)
-        parent = await parents.choose(volume, backup_type, mode=new.mode, parent=new.parent)
-        changed_extents = await self._changed_extents(new, parent)
+        choice = await parents.choose(volume, backup_type, mode=new.mode, parent=new.parent)
+        changed_extents = await self._changed_extents(new, choice.parent)
         await self._check_source(volume)
-        backup = self._new_backup(new, volume=volume, backup_type=backup_type, parent=parent)
+        backup = self._new_backup(new, volume=volume, backup_type=backup_type, choice=choice)
         job = self._new_job(backup, JobKind.BACKUP, {"changed_extents": changed_extents})
         await self.catalog.create_backup(backup, job)
         self.wake()
@@ -102,8 +106,8 @@ class Backups:
         except InvalidRequest as error:  # The request is fine; what it asks for cannot be done any more.
             raise Conflict(f'volume "{volume.name}" cannot be read: {error}') from error
 
-    def _new_backup(self, new: NewBackup, *, volume: Volume, backup_type: BackupType, parent: Backup | None) -> Backup:
-        now = self.clock.now()
+    def _new_backup(self, new: NewBackup, *, volume: Volume, backup_type: BackupType, choice: ParentChoice) -> Backup:
+        now, parent = self.clock.now(), choice.parent
         return Backup(
             id=str(uuid4()),
             project=volume.project,
@@ -118,6 +122,7 @@ class Backups:
             state=BackupState.CREATING,
             created_at=now,
             parent_id=parent.id if parent else None,
+            full_read_reason=choice.full_read_reason,
             copies=backup_type.copies,
             quorum=backup_type.quorum,
             bytes_per_s=backup_type.bytes_per_s,

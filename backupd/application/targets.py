@@ -50,6 +50,10 @@ class Targets:
         config = self.config[name]
         return ConfiguredTarget(name, _bare(config.url), observed.capabilities, observed.counters, config.single_writer)
 
+    def capabilities(self, name: str) -> Capabilities | None:
+        """Return what a target can do, None when it is not configured."""
+        return self.observed[name].capabilities if name in self.config else None
+
     async def probed(self, name: str) -> ConfiguredTarget:
         """Return the target ``name`` with its last probe. Raises NotFound."""
         target = self.one(name)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, insert, select, update
+from sqlalchemy import Connection, and_, delete, func, insert, select, update
 
 from backupd.catalog import rows
 from backupd.catalog.jobs import UNFINISHED, insert_job, require_fence
@@ -89,7 +89,8 @@ def publish(
         finished_at=now,
         size_bytes=result.size_bytes,
         parent_id=result.parent_id,
-        full_read_reason=result.full_read_reason,
+        # A backup that has no parent may have been created with its reason.
+        full_read_reason=func.coalesce(result.full_read_reason, backups.c.full_read_reason),
         statistics=asdict(result.statistics),
     )
     for target in one(connection, backup_id).targets:
@@ -111,16 +112,12 @@ def copies_of(connection: Connection, backup_id: str) -> list[BackupCopy]:
 def lagging_copies(connection: Connection) -> list[tuple[Backup, BackupCopy]]:
     """Return what some target still has to get, the oldest backup first."""
     query = (
-        select(backups, backup_copies.c.target.label("lagging_target"))
-        .join(backup_copies, backup_copies.c.backup_id == backups.c.id)
+        select(backup_copies)
+        .join(backups, backup_copies.c.backup_id == backups.c.id)
         .where(backup_copies.c.state == CopyState.LAGGING, backups.c.state == BackupState.AVAILABLE)
-        .order_by(backups.c.created_at)
+        .order_by(backups.c.created_at, backup_copies.c.target)
     )
-    found = []
-    for row in connection.execute(query):
-        backup = rows.backup(row)
-        found.append((backup, BackupCopy(backup.id, row.lagging_target, CopyState.LAGGING)))
-    return found
+    return [(one(connection, row.backup_id), rows.backup_copy(row)) for row in connection.execute(query).all()]
 
 
 def queue_copies(

@@ -47,13 +47,13 @@ def delete_backup_type(connection: Connection, type_id: str) -> None:
 def configure_backup_types(connection: Connection, values: Sequence[BackupType]) -> None:
     """Make the types of the configuration what it says now; one that it has no more becomes the API's.
 
-    A type keeps its id. Conflict when the API has made one of the same name.
+    A type keeps its id. Conflict when the API has made one of the same name that says something else.
     """
     known = {one.name: one for one in list_backup_types(connection)}
     for value in values:
         if (old := known.get(value.name)) is None:
             add_backup_type(connection, value)
-        elif not old.is_configured:
+        elif not old.is_configured and not old.says_the_same(value):
             raise Conflict(f"name {value.name!r}: there is a backup type of that name, made through the API")
         else:
             changed = asdict(replace(value, id=old.id, created_at=old.created_at))

@@ -76,7 +76,7 @@ class Catalog:
         await self._run(policy.delete_backup_type, type_id)
 
     async def configure_backup_types(self, values: Sequence[BackupType]) -> None:
-        """Make the configured types what ``values`` say. Conflict when the API has made one of the same name."""
+        """Make the configured types what ``values`` say. Conflict when the API has made another of the same name."""
         await self._run(policy.configure_backup_types, values)
 
     async def add_volume(self, value: Volume) -> None:

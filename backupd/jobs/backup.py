@@ -17,6 +17,7 @@ from backupd.pipeline.changes import Reading
 from backupd.pipeline.progress import ProgressMeter
 from backupd.pipeline.read_back import read_back
 from backupd.pipeline.stored import StoredChunks
+from backupd.repository import layout
 from backupd.repository.index import ChunkIndex
 from backupd.repository.manifest import Manifest
 from backupd.repository.opened import Opened
@@ -53,7 +54,7 @@ class BackupBody:
             quorum=backup.quorum,
             behind=await self._behind(backup),
         )
-        published = await opened.repository.manifest(backup.id)
+        published = await self._published(backup, opened)
         if published is None:
             volume = await self._catalog.volume(job.project, backup.volume_id)
             published = await _Attempt(self._resources, job, run, backup, volume, opened).run()
@@ -64,6 +65,27 @@ class BackupBody:
             result=_result(published),
             lagging=await self._lagging(backup, opened),
         )
+
+    async def _published(self, backup: Backup, opened: Opened) -> Manifest | None:
+        """Return the manifest that an earlier attempt may have stored.
+
+        Of several targets one that does not answer now is passed over: what it has is replaced when it gets
+        its copy, as long as the catalog knows nothing of it.
+        """
+        for target in opened.complete:
+            repository = await self._resources.repositories.open(
+                backup.project, [target], is_encrypted=backup.is_encrypted
+            )
+            try:
+                manifest = await repository.manifest(backup.id)
+            except TargetError as error:
+                if not backup.copies:
+                    raise
+                _log.warning("backup %s: target %s cannot be asked for it: %s", backup.id, target, error)
+                continue
+            if manifest is not None:
+                return manifest
+        return None
 
     async def _behind(self, backup: Backup) -> dict[str, str]:
         """Return the targets that lack an earlier backup, which this one may share chunks with."""
@@ -264,7 +286,18 @@ class _Attempt:
             if standing is None:
                 raise
             return standing
+        except TargetError:
+            if self._backup.copies:
+                await self._withdraw(manifest.backup_id)
+            raise
         return manifest
+
+    async def _withdraw(self, backup_id: str) -> None:
+        """Take back what some targets have of a backup that too few have; what stays can be deleted like any."""
+        try:
+            await self._repository.target.delete(layout.manifest(backup_id))
+        except TargetError as error:
+            _log.warning("backup %s failed, and its manifest stays on a target: %s", backup_id, error)
 
     async def _commit(self, point: PointInTime) -> None:
         """Let tracking start anew from here. If it cannot, the next increment only reads more."""

@@ -9,7 +9,6 @@ from uuid import uuid4
 
 from backupd.catalog.store import Catalog
 from backupd.clock import Clock
-from backupd.errors import CatalogError
 from backupd.repository import layout
 from targets.base import Target
 from targets.errors import ObjectNotFound, TargetError
@@ -42,8 +41,8 @@ class CatchingUp:
             try:
                 if await self.look():
                     self._wake()
-            except CatalogError as error:
-                _log.error("copies that lag cannot be looked for: %s", error)
+            except Exception:  # noqa: BLE001 - the boundary of one look: the daemon has other things to do
+                _log.exception("copies that lag could not be looked for")
             await self._clock.sleep(self._interval_s)
 
     async def look(self) -> int:

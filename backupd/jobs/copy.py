@@ -49,7 +49,8 @@ class CopyBody:
         )
         parent = await self._parent(backup, source, target)
         await transfer.run(packs_of(manifest, source, self._resources.workers, without=parent))
-        await copy_manifest(source, destination, backup.id)
+        # What the destination may have from an attempt that the catalog knows nothing of is not what it shows.
+        await copy_manifest(source, destination, backup.id, replace=True)
 
     async def _parent(self, backup: Backup, source: Repository, target: str) -> Manifest | None:
         """Return the parent's manifest if the target has all of the parent: what they share need not be looked at."""
@@ -62,13 +63,16 @@ class CopyBody:
         return [copy.target for copy in copies if copy.state is CopyState.COMPLETE]
 
 
-async def copy_manifest(source: Repository, destination: Repository, backup_id: str) -> None:
-    """Store a manifest as it is, once it was read and is right; from then on the destination has the backup."""
+async def copy_manifest(source: Repository, destination: Repository, backup_id: str, *, replace: bool = False) -> None:
+    """Store a manifest as it is, once it was read and is right; from then on the destination has the backup.
+
+    Conflict when there is another one of that name, unless that is to be replaced.
+    """
     if await source.manifest(backup_id) is None:
         raise CorruptObject(f"{layout.manifest(backup_id)} is lost: the target has no such object")
     body = await source.target.get(layout.manifest(backup_id))
     try:
-        await destination.target.put(layout.manifest(backup_id), body, if_absent=True)
+        await destination.target.put(layout.manifest(backup_id), body, if_absent=not replace)
     except ObjectExists:
         if await destination.target.get(layout.manifest(backup_id)) != body:
             raise Conflict(f"{layout.manifest(backup_id)}: the destination has another one of that name") from None

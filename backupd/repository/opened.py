@@ -111,34 +111,46 @@ class Repositories:
         Those that are ``behind``, or cannot be reached, lag. With fewer than ``quorum`` left it is the error of
         the last. RepositoryMismatch when two hold different ones; ConfigError when one is not configured.
         """
-        found: dict[str, _Found] = {}
         lagging = dict(behind or {})
+        names = [(project, target, is_encrypted) for target in targets]
+        found, failure = await self._ask(names, lagging)
+        live = [target for target in targets if target not in lagging]
+        if failure is not None and (not found or len(live) < quorum):
+            # Who cannot be asked may hold the repository that the others will have to be copies of.
+            _explain(failure, quorum=quorum, targets=targets, is_new=not found)
+            raise failure
+        if not found:
+            found[live[0]] = await self._create((project, live[0], is_encrypted))
+        original = next(iter(found.values()))
+        for target in live:
+            if target not in found:
+                found[target] = await self._copy((project, target, is_encrypted), original)
+        _check_alike(found)
+        members = {target: self._scoped((project, target, is_encrypted)) for target in targets}
+        if len(members) == 1:
+            return Opened(Repository(members[targets[0]], original.opened), tuple(targets), lagging)
+        mirror = Mirror(members, quorum=quorum, behind=lagging)
+        return Opened(Repository(mirror, original.opened), tuple(targets), mirror.lagging)
+
+    async def _ask(
+        self, names: Sequence[_Name], lagging: dict[str, str]
+    ) -> tuple[dict[str, _Found], TargetError | None]:
+        """Return what each target has; those that do not answer join ``lagging``, and the last error is told."""
+        found: dict[str, _Found] = {}
         failure: TargetError | None = None
-        for target in targets:
-            name = (project, target, is_encrypted)
+        for name in names:
+            target = name[1]
             try:
                 if target not in lagging and self._check_fit is not None:
                     await self._check_fit(target)
                 if (one := await self._find(name)) is not None:
                     found[target] = one
+                    if len(names) > 1:  # Who is down is better known before than after the first copy is made.
+                        await self._scoped(name).head(layout.REPOSITORY)
             except TargetError as error:
                 lagging.setdefault(target, f"{error.code}: {error}")
                 failure = error
-        live = [target for target in targets if target not in lagging]
-        # Who cannot be asked may hold the one that the others will have to be copies of.
-        if failure is not None and (not found or len(live) < quorum):
-            raise failure
-        if not found:
-            found[live[0]] = await self._create((project, live[0], is_encrypted))
-        for target in live:
-            if target not in found:
-                found[target] = await self._copy((project, target, is_encrypted), next(iter(found.values())))
-        _check_alike(found)
-        members = {target: self._scoped((project, target, is_encrypted)) for target in targets}
-        if len(members) == 1:
-            return Opened(Repository(members[targets[0]], found[targets[0]].opened), tuple(targets), lagging)
-        mirror = Mirror(members, quorum=quorum, behind=lagging)
-        return Opened(Repository(mirror, next(iter(found.values())).opened), tuple(targets), mirror.lagging)
+        return found, failure
 
     async def open_copy(self, source: Repository, project: str, target: str, *, is_encrypted: bool) -> Repository:
         """Return the repository of ``source`` on another target, where it becomes a copy of it.
@@ -215,6 +227,13 @@ class Repositories:
 
     def _lock(self, opened: _Name | str) -> asyncio.Lock:
         return self._locks.setdefault(opened, asyncio.Lock())
+
+
+def _explain(failure: TargetError, *, quorum: int, targets: Sequence[str], is_new: bool) -> None:
+    if len(targets) > 1 and is_new:
+        failure.add_note("no repository is made while a target cannot be asked whether it holds one")
+    elif len(targets) > 1:
+        failure.add_note(f"{quorum} of {', '.join(targets)} must get every backup")
 
 
 def _check_alike(found: Mapping[str, _Found]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from targets.rados.options import RadosOptions
-from targets.rados.session import Place
+from targets.rados.session import Namespace
 from targets.rados.target import RadosTarget
 
-__all__ = ["Place", "RadosOptions", "RadosTarget"]
+__all__ = ["Namespace", "RadosOptions", "RadosTarget"]

@@ -12,7 +12,7 @@ from typing import TypeVar
 from targets.errors import Retryable
 from targets.rados.completions import Completions, Ending, Outcome, Submit, done
 from targets.rados.options import RadosOptions
-from targets.rados.session import Place, Session
+from targets.rados.session import Namespace, Session
 
 T = TypeVar("T")
 
@@ -22,9 +22,9 @@ _THREADS = 4  # For what blocks: connecting, pages of listings, copies of large 
 class Connection:
     """Making one connects, and raises what is wrong for good; a cluster that does not answer is asked again later."""
 
-    def __init__(self, library: ctypes.CDLL, place: Place, options: RadosOptions) -> None:
+    def __init__(self, library: ctypes.CDLL, namespace: Namespace, options: RadosOptions) -> None:
         self._library = library
-        self._place = place
+        self._namespace = namespace
         self._options = options
         self._session: Session | None = None
         self._opening: Future[None] | None = None
@@ -63,7 +63,7 @@ class Connection:
             await done(closer.submit(self._close))
 
     def _open(self) -> None:
-        self._session = Session(self._library, self._place, self._options)
+        self._session = Session(self._library, self._namespace, self._options)
 
     def _close(self) -> None:
         self._executor.shutdown()

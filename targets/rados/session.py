@@ -14,32 +14,30 @@ from targets.rados.options import RadosOptions
 
 _POOL_NAME_BYTES_MAX = 4096
 _MIB = 1024 * 1024
+_BESIDE_A_BODY_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Namespace:
     """Which objects: those of a namespace in a pool. The namespace "" is the pool's own."""
 
     pool: str
-    namespace: str
-
-    def __str__(self) -> str:
-        return f"pool {self.pool}" + (f", namespace {self.namespace}" if self.namespace else "")
+    name: str
 
 
 class Session:
     """An open pool. Making one connects; Misconfigured, PermissionDenied, TimedOut or Unavailable."""
 
-    def __init__(self, library: ctypes.CDLL, place: Place, options: RadosOptions) -> None:
+    def __init__(self, library: ctypes.CDLL, namespace: Namespace, options: RadosOptions) -> None:
         self._library = library
-        self._place = place
+        self._namespace = namespace
         self._listings: set[Listing] = set()
         self._cluster = ctypes.c_void_p()
         self.pool = ctypes.c_void_p()
         self._check(library.rados_create(ctypes.byref(self._cluster), options.user.encode()), "rados")
         try:
             self._configure(options)
-            self.part_bytes = min(options.part_bytes, *self._size_limits())
+            self.part_bytes = min([options.part_bytes, *self._size_limits()])
             self._connect(options)
             self._open_pool()
         except BaseException:
@@ -59,9 +57,9 @@ class Session:
         pool_id = self._library.rados_ioctx_get_id(self.pool)
         result = self._library.rados_pool_reverse_lookup(self._cluster, pool_id, name, len(name))
         if result == -errno.ENOENT:
-            raise TargetGone(f"pool {self._place.pool} was removed\nHINT: one made anew is used after a restart")
+            raise TargetGone(f"pool {self._namespace.pool} was removed\nHINT: one made anew is used after a restart")
         if result < 0:
-            raise failure(result, f"pool {self._place.pool}")
+            raise failure(result, f"pool {self._namespace.pool}")
 
     def listing(self, prefix: str) -> Listing:
         """Return a listing of the names in the namespace that start with ``prefix``."""
@@ -75,9 +73,8 @@ class Session:
 
     def _configure(self, options: RadosOptions) -> None:
         self._check_readable("conf", options.conf)
-        self._check(
-            self._library.rados_conf_read_file(self._cluster, options.conf.encode()), f"option conf: {options.conf}"
-        )
+        if self._library.rados_conf_read_file(self._cluster, options.conf.encode()) < 0:
+            raise Misconfigured(f"option conf: {options.conf}: it cannot be parsed")
         if options.keyring is not None:
             self._check_readable("keyring", options.keyring)
             self._set("keyring", options.keyring)
@@ -103,18 +100,18 @@ class Session:
             raise error
 
     def _open_pool(self) -> None:
-        result = self._library.rados_ioctx_create(self._cluster, self._place.pool.encode(), ctypes.byref(self.pool))
+        result = self._library.rados_ioctx_create(self._cluster, self._namespace.pool.encode(), ctypes.byref(self.pool))
         if result == -errno.ENOENT:
-            raise Misconfigured(f"pool {self._place.pool} does not exist\nHINT: ceph osd pool create")
-        self._check(result, f"pool {self._place.pool}")
-        self._library.rados_ioctx_set_namespace(self.pool, self._place.namespace.encode())
+            raise Misconfigured(f"pool {self._namespace.pool} does not exist\nHINT: ceph osd pool create")
+        self._check(result, f"pool {self._namespace.pool}")
+        self._library.rados_ioctx_set_namespace(self.pool, self._namespace.name.encode())
 
     def _size_limits(self) -> Iterator[int]:
-        """Yield what we know of the cluster's limits. The file may not have them; the defaults are above ours."""
+        """Yield what we know of the cluster's limits for a body. A request has names and values in it, too."""
         for name, unit in (("osd_max_write_size", _MIB), ("osd_max_object_size", 1)):
             value = ctypes.create_string_buffer(64)
             if self._library.rados_conf_get(self._cluster, name.encode(), value, len(value)) == 0:
-                yield int(value.value) * unit
+                yield int(value.value) * unit - _BESIDE_A_BODY_BYTES
 
     def _check_readable(self, option: str, path: str) -> None:
         try:
@@ -124,7 +121,8 @@ class Session:
             raise Misconfigured(f"option {option}: {path}: {(error.strerror or '').lower()}") from error
 
     def _set(self, name: str, value: str) -> None:
-        self._check(self._library.rados_conf_set(self._cluster, name.encode(), value.encode()), name)
+        if self._library.rados_conf_set(self._cluster, name.encode(), value.encode()) < 0:
+            raise Misconfigured(f"librados does not take {value!r} for {name}")
 
     def _check(self, result: int, doing: str) -> None:
         if result < 0:

@@ -13,7 +13,7 @@ from targets.rados.librados import load
 from targets.rados.objects import NOTHING, Found, Objects
 from targets.rados.options import RadosOptions
 from targets.rados.parts import Split
-from targets.rados.session import Place
+from targets.rados.session import Namespace
 
 _ATTEMPTS_MAX = 100  # So often another writer may come between.
 _GUESS_BYTES = 64 * 1024  # Read at once, with the size, when it is not known how much there is.
@@ -34,9 +34,9 @@ class RadosTarget:
 
     capabilities = Capabilities(name="rados", conditional_put=True, object_size_bytes_max=UNLIMITED_BYTES)
 
-    def __init__(self, place: Place, options: RadosOptions | None = None) -> None:
+    def __init__(self, namespace: Namespace, options: RadosOptions | None = None) -> None:
         library = load()
-        self._connection = Connection(library, place, options or RadosOptions())
+        self._connection = Connection(library, namespace, options or RadosOptions())
         self._objects = Objects(library, self._connection)
 
     async def put(self, key: str, body: Body, *, if_absent: bool = False) -> None:

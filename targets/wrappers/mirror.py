@@ -126,5 +126,12 @@ class Mirror:
         raise next((error for error in errors if not isinstance(error, ObjectNotFound)), errors[0])
 
     async def _everywhere(self, work: Callable[[Target], Awaitable[None]]) -> None:
+        """Ask all, also after one has failed, whose error is then raised."""
+        errors = []
         for member in self._members.values():
-            await work(member)
+            try:
+                await work(member)
+            except TargetError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]

@@ -23,7 +23,7 @@ HOUSE: Rows = (
     ("backupd.jobs",),
     ("backupd.pipeline",),
     ("backupd.catalog", "backupd.repository", "backupd.config"),
-    ("backupd.states", "backupd.retention"),
+    ("backupd.states", "backupd.retention", "backupd.type_rules"),
     ("backupd.model",),
     ("backupd.errors", "backupd.clock"),
     ("=backupd", "chunker", "targets"),
@@ -40,7 +40,7 @@ CHUNKER: Rows = (
 TARGETS: Rows = (
     ("=targets",),
     ("targets.open", "targets.testing", "targets.probe"),
-    ("targets.memory", "targets.local", "targets.rados", "targets.s3", "targets.wrappers"),
+    ("targets.memory", "targets.local", "targets.rados", "targets.s3", "targets.swift", "targets.wrappers"),
     ("targets.http",),
     ("targets.base", "targets.options"),
     ("targets.keys",),

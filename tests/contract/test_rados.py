@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from targets.base import Target
-from targets.rados import Place, RadosOptions, RadosTarget
+from targets.rados import Namespace, RadosOptions, RadosTarget
 from targets.testing import TargetContract
 from targets.wrappers.faults import Effect, Fault, Faults
 from targets.wrappers.prefix import Prefix
@@ -16,7 +16,7 @@ from tests.support.servers.ceph import POOL, Ceph
 
 
 def opened(ceph: Ceph, **options: int) -> RadosTarget:
-    return RadosTarget(Place(POOL, ceph.namespace()), RadosOptions(conf=str(ceph.conf), **options))  # type: ignore[arg-type] # numbers only
+    return RadosTarget(Namespace(POOL, ceph.namespace()), RadosOptions(conf=str(ceph.conf), **options))  # type: ignore[arg-type] # numbers only
 
 
 class TestRados(TargetContract):

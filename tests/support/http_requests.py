@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import http
+import http.client
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -107,7 +107,7 @@ def answer_bytes(
     request: Request, status: int, headers: tuple[tuple[str, str], ...], body: bytes, *, keep_alive: bool
 ) -> bytes:
     """Return a whole answer; the one to a HEAD has no body, as HTTP wants it."""
-    lines = [f"HTTP/1.1 {status} {http.HTTPStatus(status).phrase}", f"Content-Length: {len(body)}"]
+    lines = [f"HTTP/1.1 {status} {http.client.responses.get(status, 'Unknown')}", f"Content-Length: {len(body)}"]
     lines += [f"{name}: {value}" for name, value in headers]
     lines += [] if keep_alive else ["Connection: close"]
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + (b"" if request.method == "HEAD" else body)

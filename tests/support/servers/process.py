@@ -49,6 +49,11 @@ class ServerProcess:
 
     def start(self) -> None:
         """Start it and return when it answers; RuntimeError with the end of its log when it does not."""
+        self.launch()
+        self.await_ready()
+
+    def launch(self) -> None:
+        """Start it and do not wait, so that several may start at a time; ``await_ready`` comes next."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command,
@@ -58,6 +63,9 @@ class ServerProcess:
                 stderr=log,
                 start_new_session=True,
             )
+
+    def await_ready(self) -> None:
+        """Return when it answers; RuntimeError with the end of its log when it does not."""
         clock = SystemClock()
         deadline_s = clock.monotonic() + self._start_timeout_s
         while not self._is_ready():
