@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 
 import aiohttp
@@ -36,19 +36,29 @@ class HttpClient:
 
     @asynccontextmanager
     async def request(
-        self, method: str, url: URL, *, headers: Mapping[str, str], body: memoryview | bytes = b""
+        self,
+        method: str,
+        url: URL,
+        *,
+        headers: Mapping[str, str],
+        body: memoryview | bytes = b"",
+        around: tuple[bytes, bytes] = (b"", b""),
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send one request and yield its answer, whatever its status. Unavailable, TimedOut, Misconfigured.
 
-        ``url`` is sent as it is, unquoted and unjoined, since signatures cover it. Leaving early closes the
-        connection: nothing goes on.
+        ``url`` is sent as it is, unquoted and unjoined, since signatures cover it. ``around`` is sent before and
+        after the body. Leaving early closes the connection: nothing goes on.
         """
+        parts = (around[0], body, around[1])
+        size_bytes = sum(map(len, parts))
         with translated(f"{method} {url.origin()}{url.raw_path}"):
             async with self._opened().request(
                 method,
                 url,
-                headers={**headers, "Content-Length": str(len(body))} if body or method in ("PUT", "POST") else headers,
-                data=_pieces(body) if body else None,
+                headers={**headers, "Content-Length": str(size_bytes)}
+                if size_bytes or method in ("PUT", "POST")
+                else headers,
+                data=_pieces(parts) if size_bytes else None,
                 allow_redirects=False,
             ) as response:
                 yield response
@@ -96,12 +106,13 @@ def translated(doing: str) -> Iterator[None]:
         raise Unavailable(f"{doing}: {str(error) or type(error).__name__}") from error
 
 
-async def _pieces(body: memoryview | bytes) -> AsyncIterator[memoryview | bytes]:
-    with memoryview(body) as view:
-        for start in range(0, view.nbytes, _PIECE_BYTES):
-            with view[start : start + _PIECE_BYTES] as piece:
-                yield piece if _TRANSPORT_COPIES else bytes(piece)
-                await asyncio.sleep(0)  # The transport may take everything at once; others want their turn.
+async def _pieces(parts: Iterable[memoryview | bytes]) -> AsyncIterator[memoryview | bytes]:
+    for part in parts:
+        with memoryview(part) as view:
+            for start in range(0, view.nbytes, _PIECE_BYTES):
+                with view[start : start + _PIECE_BYTES] as piece:
+                    yield piece if _TRANSPORT_COPIES else bytes(piece)
+                    await asyncio.sleep(0)  # The transport may take everything at once; others want their turn.
 
 
 def _tls_context(ca_file: str | None) -> ssl.SSLContext | bool:

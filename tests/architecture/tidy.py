@@ -64,7 +64,7 @@ _IGNORE = re.compile(
 )
 _REASON = re.compile(r"[A-Za-z]{4,}")
 # It waits for its thread to end, after which its caller raises the cancellation.
-_HOLDS_CANCELLATION_BACK = ("targets/local/target.py",)
+_HOLDS_CANCELLATION_BACK = ("targets/threads.py",)
 
 
 Finding = tuple[int, str]
