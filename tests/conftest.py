@@ -3,7 +3,11 @@ from __future__ import annotations
 import hypothesis
 import pytest
 
-pytest_plugins = ["tests.support.loop_device", "tests.support.small_file_system"]
+pytest_plugins = [
+    "tests.support.loop_device",
+    "tests.support.servers.gcs",
+    "tests.support.small_file_system",
+]
 
 # No deadline for one example: a busy machine is no failure, and pytest limits the whole test.
 hypothesis.settings.register_profile("quiet clock", deadline=None)

@@ -40,8 +40,8 @@ CHUNKER: Rows = (
 TARGETS: Rows = (
     ("=targets",),
     ("targets.open", "targets.testing"),
-    ("targets.memory", "targets.local", "targets.wrappers"),
-    ("targets.http",),
+    ("targets.memory", "targets.local", "targets.gcs", "targets.wrappers"),
+    ("targets.http", "targets.threads"),
     ("targets.base", "targets.options"),
     ("targets.keys",),
     ("targets.errors",),
