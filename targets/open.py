@@ -106,10 +106,23 @@ def _open_swift(url: SplitResult, options: Mapping[str, Any]) -> Target:
     return SwiftTarget(Place.of(url), read_options("swift", SwiftOptions, options))
 
 
+def _open_gcs(url: SplitResult, options: Mapping[str, Any]) -> Target:
+    try:
+        from targets.gcs import GcsOptions, GcsTarget
+        from targets.gcs.credentials import credentials_of
+    except ImportError as error:
+        raise Misconfigured(f"target url: gs needs {error.name}: pip install backupd[gcs]") from error
+
+    read = read_options("gs", GcsOptions, options)
+    prefix = unquote(url.path).strip("/")
+    return GcsTarget(url.netloc, f"{prefix}/" if prefix else "", read, credentials_of(read))
+
+
 _DRIVERS: dict[str, Driver] = {
     "memory": _open_memory,
     "file": _open_local,
     "s3": _open_s3,
     "rados": _open_rados,
     "swift": _open_swift,
+    "gs": _open_gcs,
 }
