@@ -34,6 +34,7 @@ $(READY): pyproject.toml constraints.txt scripts/prepare
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) --editable '.[s3,gcs,swift,rados,test,dev]'
+	scripts/link-rados $(BIN)/python || true
 	touch $@
 
 $(SERVERS): $(READY)

@@ -10,6 +10,8 @@ BackupdError
 ├── LeaseLost           another worker has taken the job over; this one must stop
 ├── KeyMissing          the master key that a repository needs is not here
 ├── KeyMismatch         the key that is here is not the one that the repository needs
+├── RepositoryMismatch  two targets that should hold one repository hold different ones
+├── TargetUnfit         a target does not do what a promise hangs on; the message says which
 ├── CorruptObject       a stored object is damaged or lost; the message names its key
 └── SizeMismatch        the restore destination is too small
 """
@@ -80,6 +82,18 @@ class KeyMismatch(BackupdError):
     """The key that is here is not the one that the repository needs."""
 
     code = "key.mismatch"
+
+
+class RepositoryMismatch(BackupdError):
+    """Two targets that should hold the same repository hold different ones."""
+
+    code = "repository.mismatch"
+
+
+class TargetUnfit(BackupdError):
+    """A target does not do what a promise hangs on; the message says what was seen and which promise."""
+
+    code = "target.unfit"
 
 
 class CorruptObject(BackupdError):

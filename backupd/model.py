@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -33,6 +33,16 @@ class JobKind(StrEnum):
     RESTORE = "restore"
     VERIFY = "verify"
     DELETE = "delete"
+    COPY = "copy"
+    REPLICATE = "replicate"
+    PROBE = "probe"
+
+
+class CopyState(StrEnum):
+    """lagging -> complete: what a target has of a backup that is published."""
+
+    LAGGING = "lagging"
+    COMPLETE = "complete"
 
 
 class JobState(StrEnum):
@@ -81,7 +91,13 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class BackupType:
-    """The policy that volumes name: where their backups go and how they are stored."""
+    """The policy that volumes name: where their backups go and how they are stored.
+
+    ``target`` has the first copy, ``copies`` the later ones; a backup is available once ``quorum`` of them
+    have it. ``compression_level`` 0 stores chunks as they are. ``bytes_per_s`` 0 is no limit of its own.
+    ``verify_bytes`` of what a backup newly stored are read back before it is published. ``retention`` names a
+    section of the configuration. ``is_configured``: the type is the configuration file's, not the API's.
+    """
 
     id: str
     name: str
@@ -91,17 +107,35 @@ class BackupType:
     compression_level: int = DEFAULT_COMPRESSION_LEVEL
     is_encrypted: bool = True
     is_deduplicated: bool = True
+    copies: tuple[str, ...] = ()
+    quorum: int = 1
+    bytes_per_s: int = 0
+    verify_bytes: int = 0
+    retention: str | None = None
+    is_configured: bool = False
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Every target that a backup goes to, the first copy's first."""
+        return (self.target, *self.copies)
+
+    def says_the_same(self, other: BackupType) -> bool:
+        """Tell whether both are one policy of one name, whoever made them and when."""
+        return replace(self, id=other.id, created_at=other.created_at, is_configured=other.is_configured) == other
 
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """A registered block device or image. ``allow_live``: back it up though something may be writing to it."""
+    """A registered block device or image. ``allow_live``: back it up though something may be writing to it.
+
+    Without ``backup_type_id`` it has the type that is its project's default when it is backed up.
+    """
 
     id: str
     project: str
     name: str
     path: str
-    backup_type_id: str
+    backup_type_id: str | None
     created_at: datetime
     allow_live: bool = False
     direct_io: bool = False
@@ -158,16 +192,36 @@ class Backup:
     full_read_reason: str | None = None
     statistics: Statistics | None = None
     failure: Failure | None = None
+    copies: tuple[str, ...] = ()
+    quorum: int = 1
+    bytes_per_s: int = 0
+    verify_bytes: int = 0
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Every target that it was to go to, the first copy's first."""
+        return (self.target, *self.copies)
+
+
+@dataclass(frozen=True, slots=True)
+class BackupCopy:
+    """What one target has of one published backup."""
+
+    backup_id: str
+    target: str
+    state: CopyState
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One piece of work on one backup. ``fence`` grows with each claim; only its holder may write results."""
+    """One piece of work, on one backup if ``backup_id`` names one. ``fence`` grows with each claim; only its
+    holder may write results.
+    """
 
     id: str
     project: str
     kind: JobKind
-    backup_id: str
+    backup_id: str | None
     state: JobState
     created_at: datetime
     request: dict[str, Any] = field(default_factory=dict)
@@ -178,6 +232,23 @@ class Job:
     finished_at: datetime | None = None
     progress: Progress = field(default_factory=Progress)
     failure: Failure | None = None
+
+    @property
+    def of_backup(self) -> str:
+        """The id of its backup; ValueError for a kind of job that has none."""
+        if self.backup_id is None:
+            raise ValueError(f"job {self.id} ({self.kind}) is on no backup")
+        return self.backup_id
+
+
+@dataclass(frozen=True, slots=True)
+class TargetProbe:
+    """The last probe of a target: of which ``url``, when, and the report as it is stored."""
+
+    target: str
+    url: str
+    probed_at: datetime
+    report: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,10 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -19,19 +20,26 @@ from aiohttp import web
 import backupd
 from backupd.api import build_app, read_tokens
 from backupd.application import build_application
+from backupd.application.configured import apply_configuration
 from backupd.application.paths import check_destination, check_source
 from backupd.catalog.store import Catalog
 from backupd.clock import Clock, SystemClock
 from backupd.config import Config, PathsConfig, TargetConfig
 from backupd.errors import ConfigError
 from backupd.jobs.backup import BackupBody
+from backupd.jobs.catching_up import CatchingUp
+from backupd.jobs.copy import CopyBody
 from backupd.jobs.delete import DeleteBody
+from backupd.jobs.fitness import Fitness, ProbedTarget
+from backupd.jobs.probe import ProbeBody
+from backupd.jobs.replicate import ReplicateBody
 from backupd.jobs.resources import Resources
 from backupd.jobs.restore import RestoreBody
+from backupd.jobs.run import JobRun
 from backupd.jobs.verify import VerifyBody
 from backupd.jobs.worker import JobBody, Worker
 from backupd.loop_lag import LoopLag
-from backupd.model import JobKind, Volume
+from backupd.model import Job, JobKind, Volume
 from backupd.pipeline.workers import Workers
 from backupd.repository.opened import Repositories
 from backupd.state_dir import StateDir, locked
@@ -40,6 +48,7 @@ from chunker.sources.open import open_source
 from targets.base import Target
 from targets.errors import TargetError
 from targets.open import open_target
+from targets.probe import ServerClock
 from targets.wrappers.limit import Limit
 from targets.wrappers.observe import Observe
 from targets.wrappers.retry import Retry
@@ -47,6 +56,8 @@ from targets.wrappers.single_writer import SingleWriter
 
 _LEASE_S = 30.0
 _APPLICATION_THREADS = 2  # One may hang on a path of a dead device while the other parses requests.
+_PUBLISHED_MAX = 100  # Backups whose volumes retention has not looked at yet; then publishing waits.
+_DISK_THREADS = 1  # On top of those that compute: one nearly always waits to read a source or write a restore.
 _log = logging.getLogger(__name__)
 
 
@@ -71,14 +82,19 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
         keyring = state.open_keyring()
         catalog = await Catalog.open(f"sqlite:///{state.catalog}", clock)
         stack.push_async_callback(catalog.aclose)
-        observed = {name: await _open_target(target, clock, stack) for name, target in config.targets.items()}
-        targets = {name: _limited(observed[name], target, clock) for name, target in config.targets.items()}
-        repositories = Repositories(targets, keyring, clock, state.indexes)
+        await apply_configuration(config, catalog, clock)
+        opened = {name: await _open_target(target, clock, stack) for name, target in config.targets.items()}
+        observed = {name: one.observed for name, one in opened.items()}
+        targets = {name: one.limited for name, one in opened.items()}
+        fitness = Fitness(catalog=catalog, clock=clock, targets=_probed(config, opened, clock))
+        repositories = Repositories(targets, keyring, clock, state.indexes, fitness.require)
         stack.callback(repositories.close)
-        workers = Workers(config.daemon.workers or os.cpu_count() or 1)
+        workers = Workers((config.daemon.workers or os.cpu_count() or 1) + _DISK_THREADS)
         stack.callback(workers.close)
         executor = stack.enter_context(ThreadPoolExecutor(_APPLICATION_THREADS, thread_name_prefix="application"))
-        worker = _worker(config, state, clock, catalog, repositories, workers)
+        published: asyncio.Queue[Job] = asyncio.Queue(_PUBLISHED_MAX)
+        worker = _worker(config, state, clock, catalog, repositories, workers, fitness, published)
+        catching_up = CatchingUp(catalog, clock, observed, wake=worker.wake, interval_s=config.daemon.copies_interval_s)
         application = build_application(
             catalog=catalog,
             clock=clock,
@@ -92,13 +108,18 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
         app = build_app(application, health=lambda: _health(lag), clock=clock, executor=executor, tokens=tokens)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(worker.run(), name="worker")
-            measuring = tasks.create_task(lag.run(), name="loop lag")
+            looking = [
+                tasks.create_task(lag.run(), name="loop lag"),
+                tasks.create_task(catching_up.run(), name="catching up"),
+                tasks.create_task(application.retention.run(published), name="retention"),
+            ]
             try:
                 async with _listening(app, config) as address:
                     yield address
             finally:
                 await worker.stop()
-                measuring.cancel()
+                for task in looking:
+                    task.cancel()
 
 
 def _worker(
@@ -108,6 +129,8 @@ def _worker(
     catalog: Catalog,
     repositories: Repositories,
     workers: Workers,
+    fitness: Fitness,
+    published: asyncio.Queue[Job],
 ) -> Worker:
     daemon = config.daemon
     resources = Resources(
@@ -120,10 +143,13 @@ def _worker(
         job_memory_bytes=daemon.memory_limit_bytes // daemon.running_jobs_max,
     )
     bodies: dict[JobKind, JobBody] = {
-        JobKind.BACKUP: BackupBody(resources),
+        JobKind.BACKUP: _announced(BackupBody(resources), published),
         JobKind.RESTORE: RestoreBody(resources),
         JobKind.VERIFY: VerifyBody(resources),
         JobKind.DELETE: DeleteBody(resources),
+        JobKind.COPY: CopyBody(resources),
+        JobKind.REPLICATE: ReplicateBody(resources),
+        JobKind.PROBE: ProbeBody(fitness),
     }
     # The state directory is locked, so whatever this owner still holds is what it held when it died.
     return Worker(
@@ -137,6 +163,14 @@ def _worker(
     )
 
 
+def _announced(body: JobBody, published: asyncio.Queue[Job]) -> JobBody:
+    async def run_and_announce(job: Job, run: JobRun) -> None:
+        await body(job, run)
+        await published.put(job)
+
+    return run_and_announce
+
+
 def _open_source(paths: PathsConfig, volume: Volume) -> Source:
     # Once more, because what the path leads to may have changed since it was registered.
     check_source(volume.path, allowed=paths.sources)
@@ -147,15 +181,46 @@ def _check_destination(paths: PathsConfig, path: str, overwrite: bool) -> None: 
     check_destination(path, overwrite=overwrite, allowed=paths.restores)
 
 
-async def _open_target(config: TargetConfig, clock: Clock, stack: AsyncExitStack) -> Observe:
+@dataclass(frozen=True, slots=True)
+class _OpenTarget:
+    """One configured target: what everything goes through is counted, and is limited for who does work."""
+
+    bare: Target
+    observed: Observe
+    limited: Target
+    writer: SingleWriter | None
+
+
+async def _open_target(config: TargetConfig, clock: Clock, stack: AsyncExitStack) -> _OpenTarget:
     try:
-        opened = await asyncio.to_thread(partial(open_target, config.url, **config.options))
+        target = await _open_again(config)
     except TargetError as error:
         raise ConfigError(f"targets.{config.name}: {error}") from error
-    stack.push_async_callback(opened.aclose)
-    if config.single_writer and not opened.capabilities.conditional_put:
-        opened = SingleWriter(opened)
-    return Observe(opened, name=config.name, monotonic=clock.monotonic)
+    stack.push_async_callback(target.aclose)
+    observed = Observe(target, name=config.name, monotonic=clock.monotonic)
+    writer = SingleWriter(observed) if config.single_writer else None
+    return _OpenTarget(target, observed, _limited(writer or observed, config, clock), writer)
+
+
+async def _open_again(config: TargetConfig) -> Target:
+    return await asyncio.to_thread(partial(open_target, config.url, **config.options))
+
+
+def _probed(config: Config, opened: Mapping[str, _OpenTarget], clock: Clock) -> dict[str, ProbedTarget]:
+    return {
+        name: ProbedTarget(
+            url=config.targets[name].url,
+            target=one.limited,
+            open_again=partial(_open_other, config.targets[name], clock),
+            writer=one.writer,
+            server_clock=one.bare if isinstance(one.bare, ServerClock) else None,
+        )
+        for name, one in opened.items()
+    }
+
+
+async def _open_other(config: TargetConfig, clock: Clock) -> Target:
+    return _limited(await _open_again(config), config, clock)
 
 
 def _limited(target: Target, config: TargetConfig, clock: Clock) -> Target:

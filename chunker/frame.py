@@ -46,8 +46,13 @@ class CipherSuite(IntEnum):
     XAES_256_GCM = 1
 
 
+_CODEC_MAX = max(map(int, Codec))
+_CIPHER_SUITE_MAX = max(map(int, CipherSuite))
+assert (Codec.RAW, CipherSuite.NONE) == (0, 0)
+
+
 class FrameWriter:
-    """Encodes frames of one repository. Belongs to one thread at a time."""
+    """Encodes frames of one repository. Belongs to one thread at a time. ``compression_level`` 0 is none at all."""
 
     def __init__(
         self,
@@ -58,7 +63,8 @@ class FrameWriter:
         draw_nonce: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self._aad_prefix = _AAD_PREFIX + keys.repository_id
-        self._compressor = zstandard.ZstdCompressor(level=compression_level)
+        # To zstd level 0 is its default.
+        self._compressor = zstandard.ZstdCompressor(level=compression_level) if compression_level else None
         self._cipher = Xaes256Gcm(keys.data_key) if is_encrypted else None
         self._draw_nonce = draw_nonce
         self._scratch = memoryview(bytearray())
@@ -89,6 +95,8 @@ class FrameWriter:
 
     def _compress(self, plain: memoryview, out: memoryview) -> tuple[Codec, int]:
         """Compress to ``out`` when that is shorter; else leave it to the caller to store ``plain`` as it is."""
+        if self._compressor is None:
+            return Codec.RAW, len(plain)
         room = out[: max(len(plain) - 1, 0)]
         filled = _fill(self._compressor.stream_reader(plain, size=len(plain)), room)
         return (Codec.ZSTD, filled) if filled < len(room) else (Codec.RAW, len(plain))
@@ -115,12 +123,10 @@ class FrameReader:
         Returns only when checksum, tag and id all hold. CorruptFrame otherwise; UnknownFormat when a newer
         version wrote it. ``out`` may then hold anything.
         """
-        codec, suite, payload_size, nonce = _checked_header(kind, frame, len(out))
+        is_compressed, is_encrypted, payload_size, nonce = _checked_header(kind, frame, len(out))
         sealed = frame[HEADER_SIZE_BYTES : -_CHECKSUM.size]
-        if suite is CipherSuite.NONE:
-            payload = sealed
-        else:
-            payload = out if codec is Codec.RAW else self._scratch_of(payload_size)[:payload_size]
+        if is_encrypted:
+            payload = self._scratch_of(payload_size)[:payload_size] if is_compressed else out
             aad = self._aad_prefix + frame_id + bytes(frame[:_BOUND_BYTES])
             try:
                 self._cipher.decrypt_into(nonce, sealed, aad, payload)
@@ -128,9 +134,11 @@ class FrameReader:
                 raise CorruptFrame(
                     "authentication failed: the frame belongs to another id, repository or key"
                 ) from None
-        if codec is Codec.ZSTD:
+        else:
+            payload = sealed
+        if is_compressed:
             self._decompress(payload, out)
-        elif suite is CipherSuite.NONE:
+        elif not is_encrypted:
             out[:] = payload
         if self._ids.of(kind, out) != frame_id:
             raise CorruptFrame("the content does not have the id that was asked for")
@@ -166,27 +174,29 @@ def plain_size(frame: memoryview) -> int:
     return size
 
 
-def _checked_header(kind: Kind, frame: memoryview, expected_size: int) -> tuple[Codec, CipherSuite, int, bytes]:
+def _checked_header(kind: Kind, frame: memoryview, expected_size: int) -> tuple[bool, bool, int, bytes]:
+    """Return whether the payload is compressed, whether it is encrypted, its size and the nonce."""
     check(frame)
+    # Compared as numbers: making enumeration members of them takes longer than all these checks.
     version, found_kind, codec, suite, size, payload_size, nonce = _HEADER.unpack_from(frame)
     if version != VERSION:
         raise UnknownFormat(f"frame version {version}; this reader knows {VERSION}")
-    if codec not in Codec._value2member_map_:
-        raise UnknownFormat(f"frame codec {codec}; this reader knows 0 to {max(Codec)}")
-    if suite not in CipherSuite._value2member_map_:
-        raise UnknownFormat(f"frame cipher {suite}; this reader knows 0 to {max(CipherSuite)}")
+    if codec > _CODEC_MAX:
+        raise UnknownFormat(f"frame codec {codec}; this reader knows 0 to {_CODEC_MAX}")
+    if suite > _CIPHER_SUITE_MAX:
+        raise UnknownFormat(f"frame cipher {suite}; this reader knows 0 to {_CIPHER_SUITE_MAX}")
     if found_kind != kind:
         raise CorruptFrame(f"frame of kind {found_kind}, expected {int(kind)}")
     if size != expected_size:
         raise CorruptFrame(f"frame of {size} plain bytes, expected {expected_size}")
-    tag_size = TAG_SIZE_BYTES if suite else 0
-    if HEADER_SIZE_BYTES + payload_size + tag_size + _CHECKSUM.size != len(frame):
+    overhead = OVERHEAD_BYTES_MAX if suite else OVERHEAD_BYTES_MAX - TAG_SIZE_BYTES
+    if overhead + payload_size != len(frame):
         raise CorruptFrame(f"payload of {payload_size} bytes does not fit a frame of {len(frame)} bytes")
-    if codec == Codec.RAW and payload_size != size:
+    if not codec and payload_size != size:
         raise CorruptFrame(f"raw payload of {payload_size} bytes for {size} plain bytes")
     if payload_size > size:
         raise CorruptFrame(f"payload of {payload_size} bytes is longer than the {size} plain bytes")
-    return Codec(codec), CipherSuite(suite), payload_size, nonce
+    return bool(codec), bool(suite), payload_size, nonce
 
 
 def _fill(reader: zstandard.ZstdCompressionReader | zstandard.ZstdDecompressionReader, out: memoryview) -> int:

@@ -24,11 +24,15 @@ class ObjectInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What a target can do. ``conditional_put``: of two writers with ``if_absent``, exactly one succeeds."""
+    """What a target can do. ``conditional_put``: of two writers with ``if_absent``, exactly one succeeds.
+
+    ``servers_differ``: there are servers of this kind that do not keep what they should; probe before relying.
+    """
 
     name: str
     conditional_put: bool
     object_size_bytes_max: int
+    servers_differ: bool = False
 
 
 class Target(Protocol):

@@ -94,8 +94,35 @@ def _open_gcs(url: SplitResult, options: Mapping[str, Any]) -> Target:
     return GcsTarget(url.netloc, f"{prefix}/" if prefix else "", read, credentials_of(read))
 
 
+def _open_s3(url: SplitResult, options: Mapping[str, Any]) -> Target:
+    try:
+        from targets.s3 import Place, S3Options, S3Target
+    except ImportError as error:
+        raise Misconfigured(f"target url: {error}: an s3 target needs: pip install 'backupd[s3]'") from error
+
+    return S3Target(Place.of(url.netloc, url.path), read_options("s3", S3Options, options))
+
+
+def _open_rados(url: SplitResult, options: Mapping[str, Any]) -> Target:
+    from targets.rados import Namespace, RadosOptions, RadosTarget
+
+    pool, namespace = unquote(url.netloc), unquote(url.path.removeprefix("/"))
+    if not pool or "/" in namespace or "\0" in pool + namespace:
+        raise Misconfigured(f"target url {redact(url.geturl())}: expected rados://POOL or rados://POOL/NAMESPACE")
+    return RadosTarget(Namespace(pool, namespace), read_options("rados", RadosOptions, options))
+
+
+def _open_swift(url: SplitResult, options: Mapping[str, Any]) -> Target:
+    from targets.swift import Place, SwiftOptions, SwiftTarget
+
+    return SwiftTarget(Place.of(url), read_options("swift", SwiftOptions, options))
+
+
 _DRIVERS: dict[str, Driver] = {
     "memory": _open_memory,
     "file": _open_local,
+    "s3": _open_s3,
+    "rados": _open_rados,
+    "swift": _open_swift,
     "gs": _open_gcs,
 }

@@ -45,7 +45,9 @@ def _refusals(target: Target) -> type[TargetError]:
 
 
 class TargetContract:
-    """The contract of ``targets.base.Target``."""
+    """The contract of ``targets.base.Target``. ``many_count``: objects of the long listing, some pages of the store."""
+
+    many_count = MANY_COUNT
 
     async def test_object_is_read_as_it_was_stored(self, target: Target) -> None:
         await target.put("folder/object-1.bin", b"content")
@@ -227,7 +229,7 @@ class TargetContract:
             assert await keys(target, prefix) == []
 
     async def test_long_listing_is_complete(self, target: Target) -> None:
-        written = [f"folder-{number % 3}/{number:04}" for number in range(MANY_COUNT)]
+        written = [f"folder-{number % 3}/{number:04}" for number in range(self.many_count)]
 
         async def write(share: list[str]) -> None:
             for key in share:

@@ -5,7 +5,12 @@ import pytest
 
 pytest_plugins = [
     "tests.support.loop_device",
+    "tests.support.servers.ceph",
     "tests.support.servers.gcs",
+    "tests.support.servers.keystone",
+    "tests.support.servers.rgw",
+    "tests.support.servers.seaweedfs",
+    "tests.support.servers.swift",
     "tests.support.small_file_system",
 ]
 

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
 from difflib import get_close_matches
-from typing import Any, TypeVar, get_type_hints
+from types import NoneType
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from aiohttp import hdrs, web
 
@@ -34,8 +35,13 @@ _KINDS: dict[Any, _Kind] = {
     str: _Kind("a string", lambda value: isinstance(value, str)),
     bool: _Kind("true or false", lambda value: isinstance(value, bool)),
     int: _Kind("an integer", lambda value: type(value) is int),
-    str | None: _Kind("a string", lambda value: isinstance(value, str)),
+    str | None: _Kind("a string or null", lambda value: isinstance(value, str)),
     BackupMode | None: _Kind('"full" or "incremental"', lambda value: value in list(BackupMode), BackupMode),
+    tuple[str, ...]: _Kind(
+        "a list of strings",
+        lambda value: isinstance(value, list) and all(isinstance(item, str) for item in value),
+        tuple,
+    ),
     list[Any] | None: _Kind("a list", lambda value: isinstance(value, list)),
 }
 
@@ -68,9 +74,11 @@ def parse_request(value: Any, expected: type[_Request]) -> _Request:
         kind = _KINDS[hints[name]]
         if value.get(name) is not None:
             values[name] = _convert(name, value[name], kind)
+        elif name in value and NoneType in get_args(hints[name]):
+            values[name] = None
         elif field.default is MISSING:
             raise InvalidRequest(f"{name}: missing; expected {kind.expected}")
-        elif name in value and field.default is not None:
+        elif name in value:
             raise invalid(name, None, kind.expected)
     return expected(**values)
 

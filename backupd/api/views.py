@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from aiohttp import web
+
+from backupd.application.backup_types import BackupTypeDetail
 from backupd.application.jobs import JobDetail
+from backupd.application.retention import JudgedBackup, VolumeRetention
 from backupd.application.targets import ConfiguredTarget
-from backupd.model import Attempt, Backup, BackupType, Failure, Job, JobKind, Statistics, Volume
+from backupd.application.volumes import VolumeDetail
+from backupd.model import Attempt, Backup, BackupCopy, Failure, Job, JobKind, Statistics
+from targets.base import Capabilities
+from targets.probe import ProbeReport, doubts, unfit
 
 _VOLUME = ("id", "name", "path", "backup_type_id", "allow_live", "direct_io", "created_at")
 _BACKUP_TYPE = (
     "id",
     "name",
     "target",
+    "copies",
+    "quorum",
     "chunk_size_bytes",
     "compression_level",
     "is_encrypted",
     "is_deduplicated",
+    "bytes_per_s",
+    "verify_bytes",
+    "retention",
+    "is_configured",
     "created_at",
 )
 _BACKUP = (
@@ -39,19 +52,54 @@ _BACKUP = (
     "finished_at",
     "full_read_reason",
 )
+_JUDGED = ("id", "name", "created_at")
 _JOB = ("id", "kind", "backup_id", "state", "created_at", "started_at", "finished_at")
 _ATTEMPT = ("owner", "state", "started_at", "finished_at")
+_SHOWN_REQUESTS = (JobKind.COPY, JobKind.REPLICATE, JobKind.PROBE)
 _DESTINATION = ("path", "overwrite")
 
 
-def volume(value: Volume) -> dict[str, Any]:
+def volume(value: VolumeDetail) -> dict[str, Any]:
     """Return the document of a volume."""
-    return _pick(value, _VOLUME)
+    found = value.backup_type
+    return {
+        **_pick(value.volume, _VOLUME),
+        "backup_type": found.backup_type.name if found else None,
+        "backup_type_from": found.origin if found else None,
+    }
 
 
-def backup_type(value: BackupType) -> dict[str, Any]:
+def retention(value: VolumeRetention) -> dict[str, Any]:
+    """Return the document of what retention says about a volume."""
+    return {
+        "volume_id": value.volume.id,
+        "backup_type": value.backup_type,
+        "retention": value.retention,
+        "rules": asdict(value.policy),
+        "backups": [_judged(one) for one in value.backups],
+    }
+
+
+def _judged(value: JudgedBackup) -> dict[str, Any]:
+    verdict = value.verdict
+    return {**_pick(value.backup, _JUDGED), "is_kept": verdict.is_kept, "reasons": verdict.reasons}
+
+
+def backup_type(value: BackupTypeDetail) -> dict[str, Any]:
     """Return the document of a backup type."""
-    return _pick(value, _BACKUP_TYPE)
+    return {
+        **_pick(value.backup_type, _BACKUP_TYPE),
+        "targets": [_ability(name, found) for name, found in value.targets.items()],
+        "problems": value.problems,
+    }
+
+
+def _ability(name: str, value: Capabilities | None) -> dict[str, Any]:
+    return {
+        "name": name,
+        "conditional_put": value.conditional_put if value else None,
+        "object_size_bytes_max": value.object_size_bytes_max if value else None,
+    }
 
 
 def target(value: ConfiguredTarget) -> dict[str, Any]:
@@ -65,14 +113,35 @@ def target(value: ConfiguredTarget) -> dict[str, Any]:
         "name": value.name,
         "url": value.url,
         "capabilities": asdict(value.capabilities),
+        "single_writer": value.single_writer,
         "traffic": traffic,
     }
 
 
-def backup(value: Backup) -> dict[str, Any]:
-    """Return the document of a backup."""
+def probed_target(value: ConfiguredTarget) -> dict[str, Any]:
+    """Return the document of a target with its last probe, and what follows from that."""
+    if value.probe is None:
+        return {**target(value), "probe": None}
+    report = ProbeReport.from_json(value.probe.report)
+    found = {
+        "probed_at": _plain(value.probe.probed_at),
+        "unfit_because": unfit(report, single_writer=value.single_writer),
+        "doubts": doubts(report),
+        **value.probe.report,
+    }
+    return {**target(value), "probe": found}
+
+
+def started(value: Job) -> web.Response:
+    """Return the answer to a request that has started a job."""
+    return web.json_response({"job": job(value)}, status=202, headers={"Location": f"/v1/jobs/{value.id}"})
+
+
+def backup(value: Backup, copies: Sequence[BackupCopy] = ()) -> dict[str, Any]:
+    """Return the document of a backup; with what each target has of it, if that was asked for."""
     return {
         **_pick(value, _BACKUP),
+        "copies": [{"target": copy.target, "state": copy.state} for copy in copies],
         "statistics": _optional(_statistics, value.statistics),
         "failure": _optional(_failure, value.failure),
     }
@@ -87,6 +156,8 @@ def job(value: Job) -> dict[str, Any]:
     }
     if value.kind is JobKind.RESTORE:
         document["destination"] = {name: value.request.get(name) for name in _DESTINATION}
+    if value.kind in _SHOWN_REQUESTS:
+        document["request"] = value.request
     return document
 
 

@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from backupd.application.available import AvailableBackups
 from backupd.application.backup_types import BackupTypes
 from backupd.application.backups import Backups
+from backupd.application.copies import Copies
 from backupd.application.jobs import Jobs
 from backupd.application.paths import Paths
+from backupd.application.policy import Policy
 from backupd.application.restores import Restores
+from backupd.application.retention import Retention
 from backupd.application.targets import Targets
 from backupd.application.verifications import Verifications
 from backupd.application.volumes import Volumes
@@ -30,8 +33,10 @@ class Application:
     backup_types: BackupTypes
     targets: Targets
     backups: Backups
+    retention: Retention
     restores: Restores
     verifications: Verifications
+    copies: Copies
     jobs: Jobs
 
 
@@ -51,15 +56,21 @@ def build_application(
     block; ``wake`` nudges the job worker, must not block and may be called too often; ``live_progress`` knows
     how far a job is that runs in this process.
     """
-    targets = Targets(config=config.targets, observed=observed)
+    targets = Targets(catalog=catalog, config=config.targets, observed=observed)
     paths = Paths(config=config.paths, executor=executor)
+    policy = Policy(catalog=catalog, config=config)
+    backups = Backups(
+        catalog=catalog, clock=clock, paths=paths, targets=targets, policy=policy, executor=executor, wake=wake
+    )
     available = AvailableBackups(catalog=catalog, clock=clock, targets=targets)
     return Application(
-        volumes=Volumes(catalog=catalog, clock=clock, paths=paths),
-        backup_types=BackupTypes(catalog=catalog, clock=clock, targets=targets),
+        volumes=Volumes(catalog=catalog, clock=clock, paths=paths, policy=policy),
+        backup_types=BackupTypes(catalog=catalog, clock=clock, targets=targets, config=config),
         targets=targets,
-        backups=Backups(catalog=catalog, clock=clock, paths=paths, targets=targets, executor=executor, wake=wake),
+        backups=backups,
+        retention=Retention(catalog=catalog, clock=clock, config=config, policy=policy, backups=backups),
         restores=Restores(catalog=catalog, available=available, paths=paths, wake=wake),
         verifications=Verifications(catalog=catalog, available=available, wake=wake),
+        copies=Copies(catalog=catalog, clock=clock, targets=targets, available=available, wake=wake),
         jobs=Jobs(catalog=catalog, wake=wake, live_progress=live_progress),
     )

@@ -10,7 +10,7 @@ from backupd.application.targets import Targets
 from backupd.catalog.store import Catalog
 from backupd.clock import Clock
 from backupd.errors import Conflict
-from backupd.model import BackupState, Job, JobKind, JobState
+from backupd.model import Backup, BackupState, CopyState, Job, JobKind, JobState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,8 @@ class AvailableBackups:
         backup = await self.catalog.backup(project, backup_id)
         if backup.state is not BackupState.AVAILABLE:
             raise Conflict(f"backup {backup.id} is {backup.state}; expected a backup that is available")
-        self.targets.check_still_there(backup.target)
+        if kind is not JobKind.COPY:
+            await self._check_readable(backup, request.get("target"))
         return Job(
             id=str(uuid4()),
             project=project,
@@ -36,3 +37,19 @@ class AvailableBackups:
             created_at=self.clock.now(),
             request=request,
         )
+
+    async def _check_readable(self, backup: Backup, wanted: str | None) -> None:
+        """Raise unless a target that has all of the backup is configured, or the one that the request names."""
+        copies = await self.catalog.copies(backup.id)
+        complete = [copy.target for copy in copies if copy.state is CopyState.COMPLETE]
+        if wanted is not None:
+            self.targets.check_known(wanted)
+            if wanted not in complete:
+                raise Conflict(f"target {wanted} does not have all of backup {backup.id}; {', '.join(complete)} has")
+        elif not any(self.targets.is_known(target) for target in complete):
+            self.targets.check_still_there(backup.target)
+
+
+def only(target: str | None) -> dict[str, Any]:
+    """Return what a job's request says when it is to read from one target only."""
+    return {} if target is None else {"target": target}

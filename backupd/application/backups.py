@@ -11,8 +11,9 @@ from uuid import uuid4
 
 from backupd.application.changed_extents import parse_changed_extents
 from backupd.application.fields import check_name, invalid
-from backupd.application.parents import Parents
+from backupd.application.parents import ParentChoice, Parents
 from backupd.application.paths import Paths
+from backupd.application.policy import Policy
 from backupd.application.targets import Targets
 from backupd.catalog.store import Catalog
 from backupd.clock import Clock
@@ -22,13 +23,17 @@ from backupd.model import Backup, BackupMode, BackupState, BackupType, Job, JobK
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewBackup:
-    """A request for a backup; without ``mode`` it is incremental when it can be."""
+    """A request for a backup; without ``mode`` it is incremental when it can be.
+
+    ``backup_type``, a name or an id, is this backup's only; without it it has the volume's.
+    """
 
     volume: str
     mode: BackupMode | None = None
     name: str | None = None
     parent: str | None = None
     changed_extents: list[Any] | None = None
+    backup_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +44,7 @@ class Backups:
     clock: Clock
     paths: Paths
     targets: Targets
+    policy: Policy
     executor: Executor
     wake: Callable[[], None]
 
@@ -47,13 +53,14 @@ class Backups:
         if new.name is not None:
             check_name("name", new.name)
         volume = await self.catalog.volume(project, new.volume)
-        backup_type = await self.catalog.backup_type(volume.backup_type_id)
-        self.targets.check_still_there(backup_type.target)
+        backup_type = await self.policy.of_backup(volume, new.backup_type)
+        for target in backup_type.targets:
+            self.targets.check_still_there(target)
         parents = Parents(catalog=self.catalog)
-        parent = await parents.choose(volume, backup_type, mode=new.mode, parent=new.parent)
-        changed_extents = await self._changed_extents(new, parent)
+        choice = await parents.choose(volume, backup_type, mode=new.mode, parent=new.parent)
+        changed_extents = await self._changed_extents(new, choice.parent)
         await self._check_source(volume)
-        backup = self._new_backup(new, volume=volume, backup_type=backup_type, parent=parent)
+        backup = self._new_backup(new, volume=volume, backup_type=backup_type, choice=choice)
         job = self._new_job(backup, JobKind.BACKUP, {"changed_extents": changed_extents})
         await self.catalog.create_backup(backup, job)
         self.wake()
@@ -71,7 +78,8 @@ class Backups:
     async def delete(self, project: str, backup_id: str) -> Job:
         """Return the job that deletes a backup. Raises NotFound, or Conflict while something needs it."""
         backup = await self.one(project, backup_id)
-        self.targets.check_still_there(backup.target)
+        if not any(self.targets.is_known(target) for target in backup.targets):
+            self.targets.check_still_there(backup.target)
         job = self._new_job(backup, JobKind.DELETE, {})
         await self.catalog.begin_delete(backup.id, job)
         self.wake()
@@ -98,8 +106,8 @@ class Backups:
         except InvalidRequest as error:  # The request is fine; what it asks for cannot be done any more.
             raise Conflict(f'volume "{volume.name}" cannot be read: {error}') from error
 
-    def _new_backup(self, new: NewBackup, *, volume: Volume, backup_type: BackupType, parent: Backup | None) -> Backup:
-        now = self.clock.now()
+    def _new_backup(self, new: NewBackup, *, volume: Volume, backup_type: BackupType, choice: ParentChoice) -> Backup:
+        now, parent = self.clock.now(), choice.parent
         return Backup(
             id=str(uuid4()),
             project=volume.project,
@@ -114,6 +122,11 @@ class Backups:
             state=BackupState.CREATING,
             created_at=now,
             parent_id=parent.id if parent else None,
+            full_read_reason=choice.full_read_reason,
+            copies=backup_type.copies,
+            quorum=backup_type.quorum,
+            bytes_per_s=backup_type.bytes_per_s,
+            verify_bytes=backup_type.verify_bytes,
         )
 
     def _new_job(self, backup: Backup, kind: JobKind, request: dict[str, Any]) -> Job:

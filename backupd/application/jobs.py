@@ -56,7 +56,7 @@ class Jobs:
     async def _result(self, job: Job) -> BackupResult | None:
         if job.kind is not JobKind.BACKUP or job.state is not JobState.SUCCEEDED:
             return None
-        backup = await self.catalog.backup(job.project, job.backup_id)
+        backup = await self.catalog.backup(job.project, job.of_backup)
         if backup.size_bytes is None or backup.statistics is None:
             return None
         return BackupResult(backup.size_bytes, backup.parent_id, backup.full_read_reason, backup.statistics)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from backupd.application.available import AvailableBackups
+from backupd.application.available import AvailableBackups, only
 from backupd.application.paths import Paths
 from backupd.catalog.store import Catalog
 from backupd.errors import Conflict
@@ -16,11 +16,15 @@ _UNFINISHED = tuple(state for state in JobState if not state.is_final)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRestore:
-    """A request for a restore; ``overwrite`` allows the content of a block device to be destroyed."""
+    """A request for a restore; ``overwrite`` allows the content of a block device to be destroyed.
+
+    ``target``: read from this one only, instead of whatever answers.
+    """
 
     backup: str
     path: str
     overwrite: bool = False
+    target: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +38,7 @@ class Restores:
 
     async def create(self, project: str, new: NewRestore) -> Job:
         """Return the job. Raises InvalidRequest, NotFound, Conflict (the backup, another restore)."""
-        request = {"path": new.path, "overwrite": new.overwrite}
+        request = {"path": new.path, "overwrite": new.overwrite, **only(new.target)}
         job = await self.available.job(project, new.backup, JobKind.RESTORE, request)
         await self.paths.check_destination(new.path, overwrite=new.overwrite)
         await self._check_unused(project, new.path)

@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from backupd.application.fields import invalid
+from backupd.catalog.store import Catalog
 from backupd.config import TargetConfig
 from backupd.errors import Conflict, NotFound
+from backupd.model import TargetProbe
 from targets.base import Capabilities
 from targets.wrappers.observe import Counters, Observe
 
 
 @dataclass(frozen=True, slots=True)
 class ConfiguredTarget:
-    """One target; ``url`` holds no user name and no option, ``counters`` grow from the daemon's start."""
+    """One target; ``url`` holds no user name and no option, ``counters`` grow from the daemon's start.
+
+    ``probe`` is the last one, None when there was none since the url was set.
+    """
 
     name: str
     url: str
     capabilities: Capabilities
     counters: Counters
+    single_writer: bool
+    probe: TargetProbe | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Targets:
     """The targets of the configuration file."""
 
+    catalog: Catalog
     config: Mapping[str, TargetConfig]
     observed: Mapping[str, Observe]
 
@@ -39,12 +47,28 @@ class Targets:
         if name not in self.config:
             raise NotFound(f'no target "{name}"; the configuration has {self._names()}')
         observed = self.observed[name]
-        return ConfiguredTarget(name, _bare(self.config[name].url), observed.capabilities, observed.counters)
+        config = self.config[name]
+        return ConfiguredTarget(name, _bare(config.url), observed.capabilities, observed.counters, config.single_writer)
 
-    def check_known(self, name: str) -> None:
+    def capabilities(self, name: str) -> Capabilities | None:
+        """Return what a target can do, None when it is not configured."""
+        return self.observed[name].capabilities if name in self.config else None
+
+    async def probed(self, name: str) -> ConfiguredTarget:
+        """Return the target ``name`` with its last probe. Raises NotFound."""
+        target = self.one(name)
+        stored = await self.catalog.probe(name)
+        is_current = stored is not None and stored.url == self.config[name].url
+        return replace(target, probe=stored if is_current else None)
+
+    def is_known(self, name: str) -> bool:
+        """Tell whether there is such a target."""
+        return name in self.config
+
+    def check_known(self, name: str, *, field: str = "target") -> None:
         """Raise InvalidRequest when a request names a target that is not configured."""
         if name not in self.config:
-            raise invalid("target", name, f"a target of the configuration: {self._names()}")
+            raise invalid(field, name, f"a target of the configuration: {self._names()}")
 
     def check_still_there(self, name: str) -> None:
         """Raise Conflict when a target that a backup or a type names is configured no longer."""

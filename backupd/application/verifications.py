@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from backupd.application.available import AvailableBackups
+from backupd.application.available import AvailableBackups, only
 from backupd.catalog.store import Catalog
 from backupd.model import Job, JobKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewVerification:
-    """A request for a verification."""
+    """A request for a verification; ``target``: of what this one has, instead of whatever answers."""
 
     backup: str
+    target: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +28,7 @@ class Verifications:
 
     async def create(self, project: str, new: NewVerification) -> Job:
         """Return the job. Raises NotFound, or Conflict when the backup is not available."""
-        job = await self.available.job(project, new.backup, JobKind.VERIFY, {})
+        job = await self.available.job(project, new.backup, JobKind.VERIFY, only(new.target))
         await self.catalog.add_job(job)
         self.wake()
         return job

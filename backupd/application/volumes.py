@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
 from backupd.application.fields import check_name
 from backupd.application.paths import Paths
+from backupd.application.policy import Policy, VolumeType
 from backupd.catalog.store import Catalog
 from backupd.clock import Clock
 from backupd.model import Volume
@@ -14,34 +16,50 @@ from backupd.model import Volume
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewVolume:
-    """A request to register a volume; ``backup_type`` is a name or an id."""
+    """A request to register a volume; ``backup_type`` is a name or an id, None is the project's default."""
 
     name: str
     path: str
-    backup_type: str
+    backup_type: str | None = None
     allow_live: bool = False
     direct_io: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeChange:
+    """A request for another backup type, by name or id; None is the project's default."""
+
+    backup_type: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeDetail:
+    """A volume and the type that its next backup has, None when there is none."""
+
+    volume: Volume
+    backup_type: VolumeType | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Volumes:
-    """Registers, shows and removes volumes; their content is never touched."""
+    """Registers, shows, changes and removes volumes; their content is never touched."""
 
     catalog: Catalog
     clock: Clock
     paths: Paths
+    policy: Policy
 
     async def add(self, project: str, new: NewVolume) -> Volume:
         """Return the volume that was registered. Raises InvalidRequest, NotFound, Conflict."""
         check_name("name", new.name)
-        backup_type = await self.catalog.backup_type(new.backup_type)
+        type_id = await self._type_id(new.backup_type)
         await self.paths.check_source(new.path)
         volume = Volume(
             id=str(uuid4()),
             project=project,
             name=new.name,
             path=new.path,
-            backup_type_id=backup_type.id,
+            backup_type_id=type_id,
             created_at=self.clock.now(),
             allow_live=new.allow_live,
             direct_io=new.direct_io,
@@ -57,6 +75,20 @@ class Volumes:
         """Return one volume. Raises NotFound."""
         return await self.catalog.volume(project, id_or_name)
 
+    async def details(self, volumes: Sequence[Volume]) -> list[VolumeDetail]:
+        """Return each volume with its type."""
+        types = await self.policy.of_volumes(volumes)
+        return [VolumeDetail(volume, found) for volume, found in zip(volumes, types, strict=True)]
+
+    async def change(self, project: str, id_or_name: str, change: VolumeChange) -> Volume:
+        """Return the volume with its new type, which only new backups have. Raises NotFound."""
+        volume = await self.one(project, id_or_name)
+        await self.catalog.assign_backup_type(volume.id, await self._type_id(change.backup_type))
+        return await self.one(project, volume.id)
+
     async def remove(self, project: str, id_or_name: str) -> None:
         """Forget a volume. Raises NotFound, or Conflict while it has backups."""
         await self.catalog.delete_volume((await self.one(project, id_or_name)).id)
+
+    async def _type_id(self, id_or_name: str | None) -> str | None:
+        return None if id_or_name is None else (await self.catalog.backup_type(id_or_name)).id

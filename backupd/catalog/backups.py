@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, and_, delete, func, insert, select, update
 
 from backupd.catalog import rows
 from backupd.catalog.jobs import UNFINISHED, insert_job, require_fence
-from backupd.catalog.tables import backups, jobs, volumes
+from backupd.catalog.tables import backup_copies, backups, jobs, volumes
 from backupd.errors import Conflict, NotFound
-from backupd.model import Backup, BackupResult, BackupState, Job
+from backupd.model import Backup, BackupCopy, BackupResult, BackupState, CopyState, Job, JobKind, JobState
 from backupd.states import BACKUP, BackupEvent
 
 
@@ -53,25 +54,32 @@ def all_of(connection: Connection, project: str, volume_id: str | None, *, inclu
 
 
 def latest_available(
-    connection: Connection, volume_id: str, *, target: str, chunk_size_bytes: int, is_encrypted: bool
+    connection: Connection, volume_id: str, *, targets: tuple[str, ...], chunk_size_bytes: int, is_encrypted: bool
 ) -> Backup | None:
     query = (
         select(backups)
         .where(
             backups.c.volume_id == volume_id,
             backups.c.state == BackupState.AVAILABLE,
-            backups.c.target == target,
+            backups.c.target == targets[0],
             backups.c.chunk_size_bytes == chunk_size_bytes,
             backups.c.is_encrypted == is_encrypted,
         )
         .order_by(backups.c.created_at.desc())
     )
-    found = connection.execute(query).first()
-    return rows.backup(found) if found is not None else None
+    found = (rows.backup(row) for row in connection.execute(query))
+    return next((backup for backup in found if backup.targets == targets), None)
 
 
 def publish(
-    connection: Connection, backup_id: str, *, job_id: str, fence: int, result: BackupResult, now: datetime
+    connection: Connection,
+    backup_id: str,
+    *,
+    job_id: str,
+    fence: int,
+    result: BackupResult,
+    lagging: Collection[str],
+    now: datetime,
 ) -> None:
     require_fence(connection, job_id, fence)
     _change(
@@ -81,14 +89,62 @@ def publish(
         finished_at=now,
         size_bytes=result.size_bytes,
         parent_id=result.parent_id,
-        full_read_reason=result.full_read_reason,
+        # A backup that has no parent may have been created with its reason.
+        full_read_reason=func.coalesce(result.full_read_reason, backups.c.full_read_reason),
         statistics=asdict(result.statistics),
     )
+    for target in one(connection, backup_id).targets:
+        state = CopyState.LAGGING if target in lagging else CopyState.COMPLETE
+        connection.execute(insert(backup_copies).values(backup_id=backup_id, target=target, state=state))
 
 
 def add_job(connection: Connection, job: Job) -> None:
-    _require_available(connection, job.backup_id)
+    if job.backup_id is not None:
+        _require_available(connection, job.backup_id)
     insert_job(connection, job)
+
+
+def copies_of(connection: Connection, backup_id: str) -> list[BackupCopy]:
+    query = select(backup_copies).where(backup_copies.c.backup_id == backup_id).order_by(backup_copies.c.target)
+    return [rows.backup_copy(row) for row in connection.execute(query)]
+
+
+def lagging_copies(connection: Connection) -> list[tuple[Backup, BackupCopy]]:
+    """Return what some target still has to get, the oldest backup first."""
+    query = (
+        select(backup_copies)
+        .join(backups, backup_copies.c.backup_id == backups.c.id)
+        .where(backup_copies.c.state == CopyState.LAGGING, backups.c.state == BackupState.AVAILABLE)
+        .order_by(backups.c.created_at, backup_copies.c.target)
+    )
+    return [(one(connection, row.backup_id), rows.backup_copy(row)) for row in connection.execute(query).all()]
+
+
+def queue_copies(
+    connection: Connection, new_id: Callable[[], str], targets: Collection[str], now: datetime
+) -> list[Job]:
+    """Queue a job for each copy that lags on one of ``targets`` and has none yet."""
+    unfinished = select(jobs.c.backup_id, jobs.c.request).where(
+        jobs.c.kind == JobKind.COPY, jobs.c.state.in_(UNFINISHED)
+    )
+    under_way = {(row.backup_id, row.request["target"]) for row in connection.execute(unfinished)}
+    queued = [
+        Job(new_id(), backup.project, JobKind.COPY, backup.id, JobState.QUEUED, now, {"target": copy.target})
+        for backup, copy in lagging_copies(connection)
+        if copy.target in targets and (backup.id, copy.target) not in under_way
+    ]
+    for job in queued:
+        insert_job(connection, job)
+    return queued
+
+
+def complete_copy(connection: Connection, backup_id: str, target: str, *, job_id: str, fence: int) -> None:
+    """Write down that a target has all of a backup now, whether or not it was to get it."""
+    require_fence(connection, job_id, fence)
+    mine = and_(backup_copies.c.backup_id == backup_id, backup_copies.c.target == target)
+    if connection.execute(update(backup_copies).where(mine).values(state=CopyState.COMPLETE)).rowcount == 0:
+        values = {"backup_id": backup_id, "target": target, "state": CopyState.COMPLETE}
+        connection.execute(insert(backup_copies).values(values))
 
 
 def begin_delete(connection: Connection, backup_id: str, job: Job) -> None:
@@ -107,6 +163,7 @@ def begin_delete(connection: Connection, backup_id: str, job: Job) -> None:
 
 def finish_delete(connection: Connection, backup_id: str, *, job_id: str, fence: int, now: datetime) -> None:
     require_fence(connection, job_id, fence)
+    connection.execute(delete(backup_copies).where(backup_copies.c.backup_id == backup_id))
     _change(connection, backup_id, BackupEvent.DELETED, finished_at=now)
 
 

@@ -166,7 +166,7 @@ def request_cancel(connection: Connection, project: str, job_id: str, now: datet
     queued = connection.execute(update(jobs).where(mine, jobs.c.state == JobState.QUEUED).values(values))
     if queued.rowcount:
         if job.kind is JobKind.DELETE:
-            _keep_backup(connection, job.backup_id)
+            _keep_backup(connection, job.of_backup)
         else:
             _fail_backup(connection, job_id, _CANCELLED, now)
         return JobState.CANCELLED
@@ -226,10 +226,10 @@ _WORK = {JobKind.BACKUP: BackupEvent.PUBLISHED, JobKind.DELETE: BackupEvent.DELE
 
 
 def _has_done_its_work(connection: Connection, job_id: str) -> bool:
-    query = select(jobs.c.kind, backups.c.state).join_from(jobs, backups).where(jobs.c.id == job_id)
+    query = select(jobs.c.kind, backups.c.state).join_from(jobs, backups, isouter=True).where(jobs.c.id == job_id)
     found = connection.execute(query).one()
-    kind, state = JobKind(found.kind), BackupState(found.state)
-    return kind in _WORK and state not in BACKUP.before(_WORK[kind])
+    kind = JobKind(found.kind)
+    return kind in _WORK and BackupState(found.state) not in BACKUP.before(_WORK[kind])
 
 
 def _fail_backup(connection: Connection, job_id: str, failure: Failure, now: datetime) -> None:

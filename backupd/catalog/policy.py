@@ -1,16 +1,17 @@
-"""Backup types and volumes. Each function is part of one transaction."""
+"""Backup types, volumes and what is known of targets. Each function is part of one transaction."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 
-from sqlalchemy import Connection, delete, insert, or_, select
+from sqlalchemy import Connection, and_, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from backupd.catalog import rows
-from backupd.catalog.tables import backup_types, backups, volumes
+from backupd.catalog.tables import backup_types, backups, probes, volumes
 from backupd.errors import Conflict, NotFound
-from backupd.model import BackupState, BackupType, Volume
+from backupd.model import BackupState, BackupType, TargetProbe, Volume
 
 
 def add_backup_type(connection: Connection, value: BackupType) -> None:
@@ -43,6 +44,24 @@ def delete_backup_type(connection: Connection, type_id: str) -> None:
         raise NotFound(f"there is no backup type {type_id!r}")
 
 
+def configure_backup_types(connection: Connection, values: Sequence[BackupType]) -> None:
+    """Make the types of the configuration what it says now; one that it has no more becomes the API's.
+
+    A type keeps its id. Conflict when the API has made one of the same name that says something else.
+    """
+    known = {one.name: one for one in list_backup_types(connection)}
+    for value in values:
+        if (old := known.get(value.name)) is None:
+            add_backup_type(connection, value)
+        elif not old.is_configured and not old.says_the_same(value):
+            raise Conflict(f"name {value.name!r}: there is a backup type of that name, made through the API")
+        else:
+            changed = asdict(replace(value, id=old.id, created_at=old.created_at))
+            connection.execute(update(backup_types).where(backup_types.c.id == old.id).values(changed))
+    gone = and_(backup_types.c.is_configured, backup_types.c.name.not_in([value.name for value in values]))
+    connection.execute(update(backup_types).where(gone).values(is_configured=False))
+
+
 def add_volume(connection: Connection, value: Volume) -> None:
     known = connection.execute(
         select(volumes.c.id).where(volumes.c.project == value.project, volumes.c.name == value.name)
@@ -69,6 +88,16 @@ def list_volumes(connection: Connection, project: str) -> list[Volume]:
     return [rows.volume(row) for row in connection.execute(query)]
 
 
+def assign_backup_type(connection: Connection, volume_id: str, type_id: str | None) -> None:
+    changed = update(volumes).where(volumes.c.id == volume_id).values(backup_type_id=type_id)
+    try:
+        found = connection.execute(changed).rowcount
+    except IntegrityError:
+        raise NotFound(f"there is no backup type {type_id!r}") from None
+    if not found:
+        raise NotFound(f"there is no volume {volume_id!r}")
+
+
 def delete_volume(connection: Connection, volume_id: str) -> None:
     kept = select(backups.c.id).where(backups.c.volume_id == volume_id, backups.c.state != BackupState.DELETED)
     found = connection.execute(kept).first()
@@ -76,3 +105,13 @@ def delete_volume(connection: Connection, volume_id: str) -> None:
         raise Conflict(f"the volume still has backup {found.id}; delete its backups first")
     if connection.execute(delete(volumes).where(volumes.c.id == volume_id)).rowcount == 0:
         raise NotFound(f"there is no volume {volume_id!r}")
+
+
+def store_probe(connection: Connection, value: TargetProbe) -> None:
+    connection.execute(delete(probes).where(probes.c.target == value.target))
+    connection.execute(insert(probes).values(asdict(value)))
+
+
+def probe(connection: Connection, target: str) -> TargetProbe | None:
+    found = connection.execute(select(probes).where(probes.c.target == target)).first()
+    return rows.probe(found) if found is not None else None

@@ -11,21 +11,26 @@ from backupd.model import (
     Attempt,
     AttemptState,
     Backup,
+    BackupCopy,
     BackupMode,
     BackupState,
     BackupType,
+    CopyState,
     Failure,
     Job,
     JobKind,
     JobState,
     Progress,
     Statistics,
+    TargetProbe,
     Volume,
 )
 
 
 def backup_type(row: Row[Any]) -> BackupType:
-    return BackupType(**row._mapping)  # noqa: SLF001 - documented by SQLAlchemy; the underscore avoids clashes
+    fields = dict(row._mapping)  # noqa: SLF001 - documented by SQLAlchemy; the underscore avoids clashes
+    fields["copies"] = tuple(fields["copies"])
+    return BackupType(**fields)
 
 
 def volume(row: Row[Any]) -> Volume:
@@ -37,6 +42,7 @@ def backup(row: Row[Any]) -> Backup:
     fields["failure"] = _failure(fields)
     fields["mode"] = BackupMode(fields["mode"])
     fields["state"] = BackupState(fields["state"])
+    fields["copies"] = tuple(fields["copies"])
     if fields["statistics"] is not None:
         fields["statistics"] = Statistics(**fields["statistics"])
     return Backup(**fields)
@@ -44,6 +50,14 @@ def backup(row: Row[Any]) -> Backup:
 
 def from_backup(value: Backup) -> dict[str, Any]:
     return _flat(asdict(value))
+
+
+def backup_copy(row: Row[Any]) -> BackupCopy:
+    return BackupCopy(row.backup_id, row.target, CopyState(row.state))
+
+
+def probe(row: Row[Any]) -> TargetProbe:
+    return TargetProbe(**row._mapping)  # noqa: SLF001 - as above
 
 
 def job(row: Row[Any]) -> Job:

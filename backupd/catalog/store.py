@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -18,6 +18,7 @@ from backupd.errors import CatalogError
 from backupd.model import (
     Attempt,
     Backup,
+    BackupCopy,
     BackupResult,
     BackupType,
     Failure,
@@ -25,6 +26,7 @@ from backupd.model import (
     JobKind,
     JobState,
     Progress,
+    TargetProbe,
     Volume,
 )
 
@@ -73,6 +75,10 @@ class Catalog:
         """NotFound; Conflict when a volume has it."""
         await self._run(policy.delete_backup_type, type_id)
 
+    async def configure_backup_types(self, values: Sequence[BackupType]) -> None:
+        """Make the configured types what ``values`` say. Conflict when the API has made another of the same name."""
+        await self._run(policy.configure_backup_types, values)
+
     async def add_volume(self, value: Volume) -> None:
         """Conflict when the name is taken; NotFound when there is no such backup type."""
         await self._run(policy.add_volume, value)
@@ -84,6 +90,10 @@ class Catalog:
     async def volumes(self, project: str) -> list[Volume]:
         """Return all of a project, by name."""
         return await self._run(policy.list_volumes, project)
+
+    async def assign_backup_type(self, volume_id: str, type_id: str | None) -> None:
+        """Give a volume another type, or None for its project's default. NotFound."""
+        await self._run(policy.assign_backup_type, volume_id, type_id)
 
     async def delete_volume(self, volume_id: str) -> None:
         """NotFound; Conflict when it has backups that are not deleted."""
@@ -104,21 +114,57 @@ class Catalog:
         return await self._run(backups.all_of, project, volume_id, include_deleted=include_deleted)
 
     async def latest_available(
-        self, volume_id: str, *, target: str, chunk_size_bytes: int, is_encrypted: bool
+        self, volume_id: str, *, targets: tuple[str, ...], chunk_size_bytes: int, is_encrypted: bool
     ) -> Backup | None:
         """Return the newest backup that another one of this volume could be on top of."""
         return await self._run(
             backups.latest_available,
             volume_id,
-            target=target,
+            targets=targets,
             chunk_size_bytes=chunk_size_bytes,
             is_encrypted=is_encrypted,
         )
 
-    async def publish_backup(self, backup_id: str, *, job_id: str, fence: int, result: BackupResult) -> None:
-        """Creating -> available. LeaseLost unless the job is held with that fence; Conflict."""
-        now = self._clock.now()
-        await self._run(backups.publish, backup_id, job_id=job_id, fence=fence, result=result, now=now)
+    async def publish_backup(
+        self, backup_id: str, *, job_id: str, fence: int, result: BackupResult, lagging: Collection[str] = ()
+    ) -> None:
+        """Creating -> available; ``lagging`` of its targets do not have all of it yet.
+
+        LeaseLost unless the job is held with that fence; Conflict.
+        """
+        await self._run(
+            backups.publish,
+            backup_id,
+            job_id=job_id,
+            fence=fence,
+            result=result,
+            lagging=lagging,
+            now=self._clock.now(),
+        )
+
+    async def copies(self, backup_id: str) -> list[BackupCopy]:
+        """Return what each target has of a backup; nothing before it is published."""
+        return await self._run(backups.copies_of, backup_id)
+
+    async def lagging_copies(self) -> list[tuple[Backup, BackupCopy]]:
+        """Return what targets still have to get, the oldest backup first."""
+        return await self._run(backups.lagging_copies)
+
+    async def queue_copies(self, new_id: Callable[[], str], targets: Collection[str]) -> list[Job]:
+        """Queue a job for each copy that lags on one of ``targets`` and has none; return those."""
+        return await self._run(backups.queue_copies, new_id, targets, self._clock.now())
+
+    async def complete_copy(self, backup_id: str, target: str, *, job_id: str, fence: int) -> None:
+        """Write down that ``target`` has all of a backup. LeaseLost."""
+        await self._run(backups.complete_copy, backup_id, target, job_id=job_id, fence=fence)
+
+    async def store_probe(self, value: TargetProbe) -> None:
+        """Keep the last probe of a target."""
+        await self._run(policy.store_probe, value)
+
+    async def probe(self, target: str) -> TargetProbe | None:
+        """Return the last probe of a target."""
+        return await self._run(policy.probe, target)
 
     async def begin_delete(self, backup_id: str, job: Job) -> None:
         """Available | error -> deleting. Conflict, also while anything uses the backup."""
@@ -130,7 +176,7 @@ class Catalog:
         await self._run(backups.finish_delete, backup_id, job_id=job_id, fence=fence, now=now)
 
     async def add_job(self, value: Job) -> None:
-        """Queue a job on a backup. Conflict unless that is available."""
+        """Queue a job. Conflict unless its backup, if it has one, is available."""
         await self._run(backups.add_job, value)
 
     async def job(self, project: str, job_id: str) -> Job:

@@ -57,6 +57,12 @@ backup_types = Table(
     Column("compression_level", Integer, nullable=False),
     Column("is_encrypted", Boolean, nullable=False),
     Column("is_deduplicated", Boolean, nullable=False),
+    Column("copies", JSON, nullable=False),
+    Column("quorum", Integer, nullable=False),
+    Column("bytes_per_s", BigInteger, nullable=False),
+    Column("verify_bytes", BigInteger, nullable=False),
+    Column("retention", String(128)),
+    Column("is_configured", Boolean, nullable=False),
 )
 
 volumes = Table(
@@ -66,7 +72,7 @@ volumes = Table(
     Column("project", String(64), nullable=False),
     Column("name", String(128), nullable=False),
     Column("path", String, nullable=False),
-    Column("backup_type_id", ForeignKey(backup_types.c.id), nullable=False),
+    Column("backup_type_id", ForeignKey(backup_types.c.id)),
     Column("created_at", UtcTime, nullable=False),
     Column("allow_live", Boolean, nullable=False),
     Column("direct_io", Boolean, nullable=False),
@@ -96,8 +102,22 @@ backups = Table(
     Column("statistics", JSON(none_as_null=True)),
     Column("failure_code", String(64)),
     Column("failure_message", String),
+    Column("copies", JSON, nullable=False),
+    Column("quorum", Integer, nullable=False),
+    Column("bytes_per_s", BigInteger, nullable=False),
+    Column("verify_bytes", BigInteger, nullable=False),
     Index(None, "volume_id", "state"),
     Index(None, "parent_id"),
+)
+
+# One row for each target that has a published backup, or is to get it.
+backup_copies = Table(
+    "backup_copies",
+    metadata,
+    Column("backup_id", ForeignKey(backups.c.id), primary_key=True),
+    Column("target", String(128), primary_key=True),
+    Column("state", String(16), nullable=False),
+    Index(None, "state"),
 )
 
 jobs = Table(
@@ -106,7 +126,7 @@ jobs = Table(
     Column("id", String(36), primary_key=True),
     Column("project", String(64), nullable=False),
     Column("kind", String(16), nullable=False),
-    Column("backup_id", ForeignKey(backups.c.id), nullable=False),
+    Column("backup_id", ForeignKey(backups.c.id)),
     Column("state", String(16), nullable=False),
     Column("created_at", UtcTime, nullable=False),
     Column("request", JSON, nullable=False),
@@ -146,4 +166,13 @@ job_packs = Table(
     metadata,
     Column("job_id", ForeignKey(jobs.c.id), primary_key=True),
     Column("pack_id", String(32), primary_key=True),
+)
+
+probes = Table(
+    "probes",
+    metadata,
+    Column("target", String(128), primary_key=True),
+    Column("url", String, nullable=False),
+    Column("probed_at", UtcTime, nullable=False),
+    Column("report", JSON, nullable=False),
 )

@@ -37,6 +37,9 @@ def _register_create(creating: ArgumentParser) -> None:
         dest="mode",
         help="fail if there is no parent",
     )
+    creating.add_argument(
+        "--type", dest="backup_type", help="name or id of a backup type for this backup, if the policy lets it be named"
+    )
     creating.add_argument("--parent", help="id of the backup to start from; without it the latest one")
     creating.add_argument(
         "--changed-extents",
@@ -57,6 +60,7 @@ async def create(context: Context, arguments: Namespace) -> None:
         "name": arguments.name,
         "parent": arguments.parent,
         "changed_extents": extents,
+        "backup_type": arguments.backup_type,
     }
     await started(context, await context.client.post("/v1/backups", body), wait=arguments.wait)
 

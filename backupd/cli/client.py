@@ -1,4 +1,4 @@
-"""The daemon's HTTP API as three calls."""
+"""The daemon's HTTP API as four calls."""
 
 from __future__ import annotations
 
@@ -44,6 +44,10 @@ class Client:
         """Send ``body`` without its empty fields and return the answer. Raises CommandError."""
         given = None if body is None else {name: value for name, value in body.items() if value is not None}
         return await self._call("POST", path, body=given)
+
+    async def patch(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Send ``body`` as it is, None included, and return the answer. Raises CommandError."""
+        return await self._call("PATCH", path, body=body)
 
     async def delete(self, path: str) -> Any:
         """Delete ``path`` and return the answer, None when it is empty. Raises CommandError."""

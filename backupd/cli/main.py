@@ -10,6 +10,7 @@ from typing import TextIO
 from backupd.cli import (
     backup_types,
     backups,
+    copies,
     health,
     jobs,
     restores,
@@ -22,7 +23,7 @@ from backupd.cli.command import Context
 from backupd.cli.errors import CommandError
 from backupd.cli.output import Output
 
-_NOUNS = (volumes, backup_types, targets, backups, restores, verifications, jobs, health)
+_NOUNS = (volumes, backup_types, targets, backups, restores, verifications, copies, jobs, health)
 _INTERRUPTED = 130
 _EPILOG = (
     "exit codes: 0 done, 1 the operation failed, 2 invalid input, 3 no daemon answers, 4 not found, "

@@ -74,6 +74,8 @@ def text(name: str, value: Any) -> str:
     """Return a value as people read it; the unit at the end of its ``name`` decides the form of a number."""
     if value is None:
         return "-"
+    if isinstance(value, list):
+        return ", ".join(text(name, item) for item in value) or "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if name.endswith("_bytes") and isinstance(value, int):

@@ -6,7 +6,8 @@ from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from backupd.cli.client import path_of
-from backupd.cli.command import Context, Noun
+from backupd.cli.command import Context, Noun, add_wait
+from backupd.cli.waiting import check_succeeded, started, wait_for_job
 
 
 def register(nouns: Any, shared: ArgumentParser) -> None:
@@ -14,6 +15,10 @@ def register(nouns: Any, shared: ArgumentParser) -> None:
     noun = Noun(nouns, "target", "the places where backups go, as the daemon's configuration names them", shared)
     noun.verb("list", "list the targets", index)
     noun.verb("show", "show one target and what it can do", show).add_argument("target")
+    probing = noun.verb("probe", "measure what a target really does, and keep the result", probe)
+    probing.add_argument("target")
+    probing.add_argument("--quick", action="store_true", help="only what a promise hangs on, no speed")
+    add_wait(probing)
 
 
 async def index(context: Context, _arguments: Namespace) -> None:
@@ -24,3 +29,14 @@ async def index(context: Context, _arguments: Namespace) -> None:
 async def show(context: Context, arguments: Namespace) -> None:
     """Show one target."""
     context.output.one(await context.client.get(path_of("targets", arguments.target)))
+
+
+async def probe(context: Context, arguments: Namespace) -> None:
+    """Probe one target; with ``--wait`` print what was found."""
+    path = path_of("targets", arguments.target)
+    answer = await context.client.post(f"{path}/probe", {"quick": arguments.quick})
+    if not arguments.wait:
+        await started(context, answer, wait=False)
+        return
+    check_succeeded(await wait_for_job(context, answer["job"]["id"]))
+    context.output.one(await context.client.get(path))

@@ -14,10 +14,14 @@ def register(nouns: Any, shared: ArgumentParser) -> None:
     noun = Noun(nouns, "verify", "backups fetched and checked, nothing written", shared)
     creating = noun.verb("create", "check every chunk of a backup", create)
     creating.add_argument("backup", help="id")
+    creating.add_argument("--target", help="of what this target has")
     add_wait(creating)
 
 
 async def create(context: Context, arguments: Namespace) -> None:
     """Verify a backup."""
-    answer = await context.client.post("/v1/verifications", {"backup": arguments.backup})
+    body = {"backup": arguments.backup}
+    if arguments.target is not None:
+        body["target"] = arguments.target
+    answer = await context.client.post("/v1/verifications", body)
     await started(context, answer, wait=arguments.wait)

@@ -8,7 +8,8 @@ from typing import Any
 from backupd.cli.client import path_of
 from backupd.cli.command import Context, Noun
 
-_COLUMNS = ("name", "path", "backup_type", "allow_live", "id")
+_COLUMNS = ("name", "path", "backup_type", "backup_type_from", "allow_live", "id")
+_RETENTION_COLUMNS = ("name", "created_at", "is_kept", "reasons", "id")
 
 
 def register(nouns: Any, shared: ArgumentParser) -> None:
@@ -17,12 +18,22 @@ def register(nouns: Any, shared: ArgumentParser) -> None:
     adding = noun.verb("add", "register a volume", add)
     adding.add_argument("name")
     adding.add_argument("--path", required=True, help="absolute path, on the daemon's machine")
-    adding.add_argument("--type", required=True, dest="backup_type", help="name or id of its backup type")
+    adding.add_argument("--type", dest="backup_type", help="name or id of its backup type; the project's default")
     adding.add_argument("--allow-live", action="store_true", help="back it up though it may be written to")
     adding.add_argument("--direct-io", action="store_true", help="read it past the page cache")
     noun.verb("list", "list the volumes", index)
     noun.verb("show", "show one volume", show).add_argument("volume", help="name or id")
+    _register_set_type(noun.verb("set-type", "give a volume another backup type, for new backups", set_type))
+    judging = noun.verb("retention", "show what would be kept and deleted, and why; nothing is done", retention)
+    judging.add_argument("volume", help="name or id")
     noun.verb("remove", "forget a volume; its content stays", remove).add_argument("volume", help="name or id")
+
+
+def _register_set_type(setting: ArgumentParser) -> None:
+    setting.add_argument("volume", help="name or id")
+    wanted = setting.add_mutually_exclusive_group(required=True)
+    wanted.add_argument("type", nargs="?", help="name or id of a backup type")
+    wanted.add_argument("--default", action="store_true", help="the default of the project, whatever that becomes")
 
 
 async def add(context: Context, arguments: Namespace) -> None:
@@ -38,17 +49,28 @@ async def add(context: Context, arguments: Namespace) -> None:
 
 
 async def index(context: Context, _arguments: Namespace) -> None:
-    """List the volumes, for people with the names of their types."""
-    volumes = await context.client.get("/v1/volumes")
-    if not context.output.as_json:
-        names = {one["id"]: one["name"] for one in await context.client.get("/v1/backup-types")}
-        volumes = [{**one, "backup_type": names.get(one["backup_type_id"])} for one in volumes]
-    context.output.rows(volumes, _COLUMNS)
+    """List the volumes."""
+    context.output.rows(await context.client.get("/v1/volumes"), _COLUMNS)
 
 
 async def show(context: Context, arguments: Namespace) -> None:
     """Show one volume."""
     context.output.one(await context.client.get(path_of("volumes", arguments.volume)))
+
+
+async def set_type(context: Context, arguments: Namespace) -> None:
+    """Give one volume another type; None stands for the default."""
+    body = {"backup_type": arguments.type}
+    context.output.one(await context.client.patch(path_of("volumes", arguments.volume), body))
+
+
+async def retention(context: Context, arguments: Namespace) -> None:
+    """Show what retention says about the backups of one volume."""
+    judged = await context.client.get(path_of("volumes", arguments.volume, "retention"))
+    if context.output.as_json:
+        context.output.one(judged)
+    else:
+        context.output.rows(judged["backups"], _RETENTION_COLUMNS)
 
 
 async def remove(context: Context, arguments: Namespace) -> None:

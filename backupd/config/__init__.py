@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from backupd.config.kinds import Address
 from backupd.config.load import default_path, load
-from backupd.config.tree import Config, DaemonConfig, PathsConfig, TargetConfig, TargetDefaults
+from backupd.config.tree import (
+    BackupTypeConfig,
+    Config,
+    DaemonConfig,
+    PathsConfig,
+    PolicyConfig,
+    RetentionConfig,
+    TargetConfig,
+    TargetDefaults,
+)
 
 __all__ = [
     "Address",
+    "BackupTypeConfig",
     "Config",
     "DaemonConfig",
     "PathsConfig",
+    "PolicyConfig",
+    "RetentionConfig",
     "TargetConfig",
     "TargetDefaults",
     "default_path",

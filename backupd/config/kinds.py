@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 _SECRET_PARAMETER = re.compile(r"password|passwd|secret|token|signature|credential", re.IGNORECASE)
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _ADDRESS = re.compile(r"\[(?P<ipv6>[0-9a-fA-F:.]+)\]:(?P<port6>\d{1,5})|(?P<host>[^\s:/\[\]]+):(?P<port>\d{1,5})")
 
 
@@ -53,6 +54,12 @@ def integer(minimum: int, maximum: int) -> Kind:
         return value
 
     return Kind(f"an integer from {minimum} to {maximum}", parse)
+
+
+def _parse_integer(value: Any) -> int:
+    if type(value) is not int:
+        raise ValueError
+    return value
 
 
 def seconds(minimum: float, maximum: float) -> Kind:
@@ -133,7 +140,27 @@ def _parse_flag(value: Any) -> bool:
     return value
 
 
+def _parse_name(value: Any) -> str:
+    if not isinstance(value, str) or not NAME.fullmatch(value):
+        raise ValueError
+    return value
+
+
+def _parse_optional_name(value: Any) -> str | None:
+    return None if value == "" else _parse_name(value)
+
+
+def _parse_names(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise ValueError  # noqa: TRY004 - every kind answers a bad value with ValueError
+    return tuple(_parse_name(item) for item in value)
+
+
 FLAG = Kind("true or false", _parse_flag)
+INTEGER = Kind("an integer", _parse_integer)
+A_NAME = Kind("a name", _parse_name)
+OPTIONAL_NAME = Kind('a name, or "" for none', _parse_optional_name)
+NAMES = Kind("a list of names", _parse_names)
 OPTIONS = Kind("a section of options", _parse_table, _show_nothing)
 ABSOLUTE_PATH = Kind('an absolute path without ".."', _parse_path)
 OPTIONAL_PATH = Kind('an absolute path without "..", or "" for none', _parse_optional_path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -13,19 +12,32 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+from backupd.config.kinds import NAME
 from backupd.config.tree import (
     JOB_MEMORY_BYTES_MIN,
+    BackupTypeConfig,
     Config,
     DaemonConfig,
     PathsConfig,
+    PolicyConfig,
+    RetentionConfig,
     TargetConfig,
     TargetDefaults,
 )
 from backupd.errors import ConfigError
+from backupd.type_rules import type_problems
 
-SECTIONS = ("daemon", "paths", "defaults", "targets")
-_TARGET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_Section = TypeVar("_Section", DaemonConfig, PathsConfig, TargetDefaults, TargetConfig)
+SECTIONS = ("daemon", "paths", "defaults", "targets", "retention", "backup_types", "policy", "projects")
+_Section = TypeVar(
+    "_Section",
+    DaemonConfig,
+    PathsConfig,
+    TargetDefaults,
+    TargetConfig,
+    RetentionConfig,
+    BackupTypeConfig,
+    PolicyConfig,
+)
 
 
 def default_path() -> Path:
@@ -69,30 +81,70 @@ class _Reader:
         paths = self._section(PathsConfig, self._table(document, "paths"), prefix="paths.")
         defaults = self._section(TargetDefaults, self._table(document, "defaults"), prefix="defaults.")
         targets = self._targets(self._table(document, "targets"), defaults or TargetDefaults())
+        retention = self._retention(self._table(document, "retention"))
+        backup_types = self._backup_types(self._table(document, "backup_types"), document)
+        policy = self._section(PolicyConfig, self._table(document, "policy"), prefix="policy.")
+        projects = self._projects(self._table(document, "projects"), policy or PolicyConfig())
         if daemon is not None:
             self.problems.extend(_daemon_problems(daemon))
-        if daemon is None or paths is None:
+        if daemon is None or paths is None or policy is None:
             return None
-        return Config(daemon=daemon, paths=paths, targets=targets)
+        return Config(
+            daemon=daemon,
+            paths=paths,
+            targets=targets,
+            retention=retention,
+            backup_types=backup_types,
+            policy=policy,
+            projects=projects,
+        )
 
     def _targets(self, table: dict[str, Any], defaults: TargetDefaults) -> Mapping[str, TargetConfig]:
         if not table:
             self.problems.append("targets: expected at least one section [targets.NAME] with a url")
-        targets = {}
+        inherited = asdict(defaults)
+        named = {
+            name: self._section(TargetConfig, own, prefix=f"targets.{name}.", known={**inherited, "name": name})
+            for name, own in self._named(table, "targets")
+        }
+        return _whole(named)
+
+    def _retention(self, table: dict[str, Any]) -> Mapping[str, RetentionConfig]:
+        named = {
+            name: self._section(RetentionConfig, own, prefix=f"retention.{name}.")
+            for name, own in self._named(table, "retention")
+        }
+        return _whole(named)
+
+    def _backup_types(self, table: dict[str, Any], document: dict[str, Any]) -> Mapping[str, BackupTypeConfig]:
+        # A section with a problem of its own is there all the same for whoever names it.
+        known = {key: _names(document.get(key)) for key in ("targets", "retention")}
+        named: dict[str, BackupTypeConfig | None] = {}
+        for name, own in self._named(table, "backup_types"):
+            prefix = f"backup_types.{name}."
+            values, is_whole = self._values(BackupTypeConfig, own, prefix=prefix)
+            found = type_problems(values, targets=known["targets"], retentions=known["retention"])
+            self.problems.extend(f"{prefix}{one.field} = {one.value!r}: expected {one.expected}" for one in found)
+            named[name] = BackupTypeConfig(**values) if is_whole else None
+        return _whole(named)
+
+    def _projects(self, table: dict[str, Any], policy: PolicyConfig) -> Mapping[str, PolicyConfig]:
+        named = {
+            name: self._section(PolicyConfig, own, prefix=f"projects.{name}.", known=asdict(policy))
+            for name, own in self._named(table, "projects")
+        }
+        return _whole(named)
+
+    def _named(self, table: dict[str, Any], key: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield name and table of each section ``[key.NAME]``."""
         for name in table:
-            if not _TARGET_NAME.fullmatch(name):
+            if NAME.fullmatch(name):
+                yield name, self._table(table, name, prefix=f"{key}.")
+            else:
                 self.problems.append(
-                    f"targets.{name!r}: expected a name of up to 128 letters, digits, '.', '_' and '-' "
+                    f"{key}.{name!r}: expected a name of up to 128 letters, digits, '.', '_' and '-' "
                     "that starts with a letter or digit"
                 )
-                continue
-            own = self._table(table, name, prefix="targets.")
-            target = self._section(
-                TargetConfig, own, prefix=f"targets.{name}.", known={**asdict(defaults), "name": name}
-            )
-            if target is not None:
-                targets[name] = target
-        return MappingProxyType(targets)
 
     def _table(self, parent: dict[str, Any], key: str, *, prefix: str = "") -> dict[str, Any]:
         table = parent.get(key, {})
@@ -110,21 +162,38 @@ class _Reader:
         prefix: str,
         known: dict[str, Any] | None = None,
     ) -> _Section | None:
+        values, is_whole = self._values(section, table, prefix=prefix, known=known)
+        return section(**values) if is_whole else None
+
+    def _values(
+        self,
+        section: type[_Section],
+        table: dict[str, Any],
+        *,
+        prefix: str,
+        known: dict[str, Any] | None = None,
+    ) -> tuple[dict[str, Any], bool]:
+        """Return the values of a section without those that are wrong, and whether there was no problem at all.
+
+        What is not in the file is as ``known``, or else has its default.
+        """
         options = {field.name: field for field in fields(section) if "kind" in field.metadata}
         problems_before = len(self.problems)
         self._refuse_unknown(table, tuple(options), prefix=prefix)
-        values = dict(known or {})
+        values = {name: field.default for name, field in options.items() if field.default is not MISSING}
+        values |= known or {}
         for name, field in options.items():
             if name in table:
-                values[name] = self._value(field, table[name], prefix=prefix)
+                self._read(field, table[name], values, prefix=prefix)
             elif field.default is MISSING and field.default_factory is MISSING:
                 self.problems.append(f"{prefix}{name}: missing; expected {field.metadata['kind'].expected}")
-        return None if len(self.problems) > problems_before else section(**values)
+        return values, len(self.problems) == problems_before
 
-    def _value(self, field: Field[Any], value: Any, *, prefix: str) -> Any:
+    def _read(self, field: Field[Any], value: Any, values: dict[str, Any], *, prefix: str) -> None:
         kind = field.metadata["kind"]
+        values.pop(field.name, None)
         try:
-            return kind.parse(value)
+            values[field.name] = kind.parse(value)
         except ValueError:
             self.problems.append(f"{prefix}{field.name} = {kind.show(value)}: expected {kind.expected}")
 
@@ -133,6 +202,15 @@ class _Reader:
             close = get_close_matches(key, allowed, n=1)
             advice = f'did you mean "{close[0]}"?' if close else f"expected one of {', '.join(allowed)}"
             self.problems.append(f"{prefix}{key}: unknown key; {advice}")
+
+
+def _names(table: Any) -> list[str]:
+    return [name for name in table if NAME.fullmatch(name)] if isinstance(table, dict) else []
+
+
+def _whole(named: dict[str, _Section | None]) -> Mapping[str, _Section]:
+    """Return the sections that have no problem, to be read only."""
+    return MappingProxyType({name: section for name, section in named.items() if section is not None})
 
 
 def _daemon_problems(daemon: DaemonConfig) -> Iterator[str]:

@@ -3,15 +3,19 @@
 # ruff: noqa: RUF009 - option() returns what dataclasses.field() does
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from backupd.config.kinds import (
+    A_NAME,
     ABSOLUTE_PATH,
     ADDRESS,
     FLAG,
+    INTEGER,
+    NAMES,
+    OPTIONAL_NAME,
     OPTIONAL_PATH,
     OPTIONS,
     PATHS,
@@ -21,6 +25,8 @@ from backupd.config.kinds import (
     integer,
     seconds,
 )
+from backupd.model import DEFAULT_CHUNK_SIZE_BYTES, DEFAULT_COMPRESSION_LEVEL
+from backupd.retention import KEEP_COUNT_MAX, KEEP_WITHIN_S_MAX, RetentionPolicy
 
 JOB_MEMORY_BYTES_MIN = 32 * 1024**2
 
@@ -41,6 +47,7 @@ class DaemonConfig:
     memory_limit_bytes: int = option(integer(JOB_MEMORY_BYTES_MIN, 2**40), 80 * 1024**2)
     running_jobs_max: int = option(integer(1, 256), 2)
     shutdown_timeout_s: float = option(seconds(0, 3600), 30.0)
+    copies_interval_s: float = option(seconds(0.1, 86400), 60.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,9 +79,71 @@ class TargetConfig(TargetDefaults):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RetentionConfig:
+    """``[retention.NAME]``: how many backups each rule keeps; 0: the rule is not used."""
+
+    keep_last: int = option(integer(0, KEEP_COUNT_MAX), 0)
+    keep_hourly: int = option(integer(0, KEEP_COUNT_MAX), 0)
+    keep_daily: int = option(integer(0, KEEP_COUNT_MAX), 0)
+    keep_weekly: int = option(integer(0, KEEP_COUNT_MAX), 0)
+    keep_monthly: int = option(integer(0, KEEP_COUNT_MAX), 0)
+    keep_yearly: int = option(integer(0, KEEP_COUNT_MAX), 0)
+    keep_within_s: int = option(integer(0, KEEP_WITHIN_S_MAX), 0)
+
+    @property
+    def policy(self) -> RetentionPolicy:
+        """What it says, as backups are judged by it."""
+        return RetentionPolicy(**asdict(self))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupTypeConfig:
+    """``[backup_types.NAME]``: the fields of a backup type; ``backupd.type_rules`` has their limits."""
+
+    target: str = option(A_NAME)
+    copies: tuple[str, ...] = option(NAMES, ())
+    quorum: int = option(INTEGER, 1)
+    chunk_size_bytes: int = option(INTEGER, DEFAULT_CHUNK_SIZE_BYTES)
+    compression_level: int = option(INTEGER, DEFAULT_COMPRESSION_LEVEL)
+    is_encrypted: bool = option(FLAG, True)
+    is_deduplicated: bool = option(FLAG, True)
+    bytes_per_s: int = option(INTEGER, 0)
+    verify_bytes: int = option(INTEGER, 0)
+    retention: str | None = option(OPTIONAL_NAME, None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyConfig:
+    """``[policy]`` and ``[projects.NAME]``: which type a volume without one has, and which a request may name."""
+
+    default_backup_type: str | None = option(OPTIONAL_NAME, None)
+    request_backup_types: tuple[str, ...] = option(NAMES, ())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """The whole file."""
+    """The whole file. ``projects`` have what they inherit from ``policy`` in them."""
 
     daemon: DaemonConfig
     paths: PathsConfig
     targets: Mapping[str, TargetConfig]
+    retention: Mapping[str, RetentionConfig] = field(default_factory=dict)
+    backup_types: Mapping[str, BackupTypeConfig] = field(default_factory=dict)
+    policy: PolicyConfig = PolicyConfig()
+    projects: Mapping[str, PolicyConfig] = field(default_factory=dict)
+
+    def policy_of(self, project: str) -> PolicyConfig:
+        """Return what holds for one project."""
+        return self.projects.get(project, self.policy)
+
+    def named_backup_types(self) -> Iterator[tuple[str, str]]:
+        """Yield each key that names a backup type, and the name; what a project inherits is named once."""
+        sections = {"policy": self.policy} | {f"projects.{name}": own for name, own in self.projects.items()}
+        seen = set()
+        for section, own in sections.items():
+            names = [] if own.default_backup_type is None else [("default_backup_type", own.default_backup_type)]
+            names += [("request_backup_types", name) for name in own.request_backup_types]
+            for key, name in names:
+                if (key, name) not in seen:
+                    seen.add((key, name))
+                    yield f"{section}.{key}", name

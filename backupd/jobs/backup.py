@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import asdict
+from random import Random
 
 from backupd.errors import Conflict, CorruptObject
 from backupd.jobs.resources import Resources
@@ -11,19 +12,26 @@ from backupd.jobs.run import JobRun
 from backupd.model import Backup, BackupMode, BackupResult, BackupState, Job, Statistics, Volume
 from backupd.pipeline import changes
 from backupd.pipeline.backup import BackupOptions, BackupPipeline
+from backupd.pipeline.budget import ByteBudget
 from backupd.pipeline.changes import Reading
 from backupd.pipeline.progress import ProgressMeter
+from backupd.pipeline.read_back import read_back
 from backupd.pipeline.stored import StoredChunks
+from backupd.repository import layout
 from backupd.repository.index import ChunkIndex
 from backupd.repository.manifest import Manifest
-from backupd.repository.repository import Repository
+from backupd.repository.opened import Opened
 from chunker.errors import SourceError
 from chunker.extents import Extent
 from chunker.node import Pointer
 from chunker.sources.base import PointInTime, Source
 from chunker.sources.extents import GivenExtents
+from targets.base import Target
+from targets.errors import TargetError
+from targets.wrappers.limit import Limit
 from targets.wrappers.observe import Observe
 
+_OPERATIONS_MAX = 1024  # The target's own limit is the narrower one.
 _log = logging.getLogger(__name__)
 
 
@@ -36,17 +44,76 @@ class BackupBody:
 
     async def __call__(self, job: Job, run: JobRun) -> None:
         """Back the volume up and publish, or finish what an earlier attempt had all but done."""
-        backup = await self._catalog.backup(job.project, job.backup_id)
+        backup = await self._catalog.backup(job.project, job.of_backup)
         if backup.state is BackupState.AVAILABLE:
             return
-        repository = await self._resources.repositories.open(
-            backup.project, backup.target, is_encrypted=backup.is_encrypted, create=True
+        opened = await self._resources.repositories.open_to_write(
+            backup.project,
+            backup.targets,
+            is_encrypted=backup.is_encrypted,
+            quorum=backup.quorum,
+            behind=await self._behind(backup),
         )
-        published = await repository.manifest(backup.id)
+        published = await self._published(backup, opened)
         if published is None:
             volume = await self._catalog.volume(job.project, backup.volume_id)
-            published = await _Attempt(self._resources, job, run, backup, volume, repository).run()
-        await self._catalog.publish_backup(backup.id, job_id=job.id, fence=job.fence, result=_result(published))
+            published = await _Attempt(self._resources, job, run, backup, volume, opened).run()
+        await self._catalog.publish_backup(
+            backup.id,
+            job_id=job.id,
+            fence=job.fence,
+            result=_result(published),
+            lagging=await self._lagging(backup, opened),
+        )
+
+    async def _published(self, backup: Backup, opened: Opened) -> Manifest | None:
+        """Return the manifest that an earlier attempt may have stored.
+
+        Of several targets one that does not answer now is passed over: what it has is replaced when it gets
+        its copy, as long as the catalog knows nothing of it.
+        """
+        for target in opened.complete:
+            repository = await self._resources.repositories.open(
+                backup.project, [target], is_encrypted=backup.is_encrypted
+            )
+            try:
+                manifest = await repository.manifest(backup.id)
+            except TargetError as error:
+                if not backup.copies:
+                    raise
+                _log.warning("backup %s: target %s cannot be asked for it: %s", backup.id, target, error)
+                continue
+            if manifest is not None:
+                return manifest
+        return None
+
+    async def _behind(self, backup: Backup) -> dict[str, str]:
+        """Return the targets that lack an earlier backup, which this one may share chunks with."""
+        return {
+            copy.target: f"it has yet to get backup {copy.backup_id}"
+            for other, copy in await self._catalog.lagging_copies()
+            if copy.target in backup.targets
+            and (other.project, other.is_encrypted) == (backup.project, backup.is_encrypted)
+        }
+
+    async def _lagging(self, backup: Backup, opened: Opened) -> list[str]:
+        """Return the targets that do not have the backup: who missed a pack did not get the manifest either.
+
+        Those that did not fail now are asked, since it may be an earlier attempt that published.
+        """
+        lagging = [*opened.lagging]
+        for target in opened.complete if backup.copies else ():
+            try:
+                one = await self._resources.repositories.open(
+                    backup.project, [target], is_encrypted=backup.is_encrypted
+                )
+                if await one.has_manifest(backup.id):
+                    continue
+                _log.warning("backup %s: target %s does not have it yet", backup.id, target)
+            except (TargetError, CorruptObject) as error:
+                _log.warning("backup %s: target %s cannot be asked for it: %s", backup.id, target, error)
+            lagging.append(target)
+        return lagging
 
 
 class _Attempt:
@@ -59,7 +126,7 @@ class _Attempt:
         run: JobRun,
         backup: Backup,
         volume: Volume,
-        repository: Repository,
+        opened: Opened,
     ) -> None:
         self._resources = resources
         self._catalog = resources.catalog
@@ -67,9 +134,24 @@ class _Attempt:
         self._run = run
         self._backup = backup
         self._volume = volume
-        self._observed = Observe(repository.target, name=backup.target)
-        self._repository = repository.through(self._observed)
+        self._opened = opened
+        self._observed = Observe(opened.repository.target, name="+".join(backup.targets))
+        self._repository = opened.repository.through(self._limited(self._observed))
+        self._recorded: list[bytes] = []
         self._started_s = resources.clock.monotonic()
+
+    def _limited(self, target: Target) -> Target:
+        """Return the target under the limit of the backup's type, if that has one."""
+        if not self._backup.bytes_per_s:
+            return target
+        clock = self._resources.clock
+        return Limit(
+            target,
+            operations_max=_OPERATIONS_MAX,
+            bytes_per_s=self._backup.bytes_per_s,
+            monotonic=clock.monotonic,
+            sleep=clock.sleep,
+        )
 
     async def run(self) -> Manifest:
         """Read the source, store what is new and publish the manifest."""
@@ -104,7 +186,7 @@ class _Attempt:
         """Open the chunk index and put into it what earlier attempts of this job had stored."""
         if not self._backup.is_deduplicated:
             return None
-        index = await self._resources.repositories.index(self._repository)
+        index = await self._resources.repositories.index(self._repository, self._opened.targets)
         for pack_id in await self._catalog.packs(self._job.id):
             name = bytes.fromhex(pack_id)
             try:
@@ -128,6 +210,7 @@ class _Attempt:
     async def _store(self, point: PointInTime, reading: Reading, index: ChunkIndex | None) -> Manifest:
         progress = ProgressMeter(self._resources.clock)
         self._run.progress = progress
+        budget = self._resources.budget()
         pipeline = BackupPipeline(
             source=point,
             changed=reading.extents,
@@ -135,11 +218,18 @@ class _Attempt:
             repository=self._repository,
             options=BackupOptions(self._backup.chunk_size_bytes, self._backup.compression_level),
             workers=self._resources.workers,
-            budget=self._resources.budget(),
+            budget=budget,
             progress=progress,
-            stored=StoredChunks(self._repository, self._resources.workers, index, self._record),
+            stored=StoredChunks(
+                self._repository,
+                self._resources.workers,
+                index,
+                self._record,
+                is_everywhere=lambda: not self._opened.lagging,
+            ),
         )
         tree = await pipeline.run()
+        await self._read_back(budget)
         statistics = pipeline.statistics(
             duration_s=self._resources.clock.monotonic() - self._started_s,
             requests=self._observed.counters.requests,
@@ -166,8 +256,22 @@ class _Attempt:
             statistics=asdict(statistics),
         )
 
+    async def _read_back(self, budget: ByteBudget) -> None:
+        """Check what was stored, as far as the type's budget goes, before anybody relies on it."""
+        if self._backup.verify_bytes:
+            await read_back(
+                self._repository,
+                self._recorded,
+                bytes_max=self._backup.verify_bytes,
+                workers=self._resources.workers,
+                budget=budget,
+                random=Random(self._backup.id),  # noqa: S311 - which packs, no secret
+            )
+
     async def _record(self, pack_id: bytes) -> None:
         await self._catalog.record_pack(self._job.id, pack_id.hex())
+        if self._backup.verify_bytes:
+            self._recorded.append(pack_id)
 
     async def _publish(self, manifest: Manifest) -> Manifest:
         """Write the manifest, if this worker still holds the job; a cancellation no longer stops it.
@@ -182,7 +286,18 @@ class _Attempt:
             if standing is None:
                 raise
             return standing
+        except TargetError:
+            if self._backup.copies:
+                await self._withdraw(manifest.backup_id)
+            raise
         return manifest
+
+    async def _withdraw(self, backup_id: str) -> None:
+        """Take back what some targets have of a backup that too few have; what stays can be deleted like any."""
+        try:
+            await self._repository.target.delete(layout.manifest(backup_id))
+        except TargetError as error:
+            _log.warning("backup %s failed, and its manifest stays on a target: %s", backup_id, error)
 
     async def _commit(self, point: PointInTime) -> None:
         """Let tracking start anew from here. If it cannot, the next increment only reads more."""

@@ -35,5 +35,5 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def _message(error: BaseException) -> str:
     if isinstance(error, _OURS):
-        return str(error)
+        return "\n".join([str(error), *getattr(error, "__notes__", ())])
     return f"unexpected {type(error).__name__}; the daemon's log has the details"

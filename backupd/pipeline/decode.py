@@ -2,27 +2,54 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import NamedTuple
 
+from backupd.pipeline import walk
 from backupd.pipeline.budget import ByteBudget
-from backupd.pipeline.fetch import Frames, fetch_frames, named, read_again_if_corrupt
+from backupd.pipeline.fetch import Frames, decode_named, fetch_ranges, frames_in, read_again_if_corrupt
 from backupd.pipeline.walk import SpanPointers
-from backupd.pipeline.workers import Workers
-from backupd.repository.ranges import coalesce
+from backupd.pipeline.workers import Kits, Workers
+from backupd.repository.manifest import Manifest
+from backupd.repository.ranges import Range, coalesce
 from backupd.repository.repository import Repository
 from chunker.digest import Kind
 from chunker.frame import OVERHEAD_BYTES_MAX, FrameReader
 
+SPAN_SIZE_BYTES = 8 * 1024 * 1024
 _SPANS_AHEAD = 2
 WriteRun = Callable[[int, memoryview], None]
 """Take verified plain bytes at an offset of the volume; called from worker threads."""
 
 
+class Cut(NamedTuple):
+    """How a volume is cut: into chunks, runs of chunks that are handed on, and spans that are fetched."""
+
+    size_bytes: int
+    chunk_size_bytes: int
+    run_chunks: int
+    span_chunks: int
+
+    @classmethod
+    def of(cls, manifest: Manifest, *, run_size_bytes: int) -> Cut:
+        """Return the cut of a stored volume for runs of that size, or one chunk if that is larger."""
+        chunk_size = manifest.chunk_size_bytes
+        run_chunks, span_chunks = (max(1, size // chunk_size) for size in (run_size_bytes, SPAN_SIZE_BYTES))
+        return cls(manifest.size_bytes, chunk_size, run_chunks, span_chunks)
+
+    @property
+    def run_size_bytes(self) -> int:
+        return self.run_chunks * self.chunk_size_bytes
+
+    @property
+    def stored_size_bytes_max(self) -> int:
+        """Return how long the frames of a span are at most."""
+        return self.span_chunks * (self.chunk_size_bytes + OVERHEAD_BYTES_MAX)
+
+
 class _Kit(NamedTuple):
-    """What one thread decodes with."""
+    """What one thread decodes with; ``plain`` has room for one run."""
 
     reader: FrameReader
     plain: memoryview
@@ -37,90 +64,66 @@ class SpanDecoder:
         workers: Workers,
         budget: ByteBudget,
         *,
-        kits: asyncio.Queue[_Kit],
-        stored_size_max: int,
-        chunk_size_bytes: int,
-        size_bytes: int,
+        cut: Cut,
+        kits: Sequence[_Kit],
+        write: WriteRun,
     ) -> None:
         self._repository = repository
         self._workers = workers
         self._budget = budget
-        self._kits = kits
-        self._stored_size_max = stored_size_max
-        self._chunk_size_bytes = chunk_size_bytes
-        self._size_bytes = size_bytes
-        self.spans_max = kits.maxsize + _SPANS_AHEAD
+        self._cut = cut
+        self._kits = Kits(iter(kits).__next__, len(kits))
+        self._write = write
+        self.spans_max = len(kits) + _SPANS_AHEAD
 
-    async def decode(self, span: SpanPointers, write: WriteRun) -> int:
-        """Fetch ``span`` and hand its plain bytes to ``write``; return how many they were.
+    async def decode(self, span: SpanPointers) -> int:
+        """Fetch ``span`` and hand its plain bytes on, run by run; return how many they were.
 
-        Nothing is handed on unless every chunk of the span was verified. CorruptObject names what is wrong.
+        A run is handed on only when every chunk of it was verified. CorruptObject names what is wrong.
         """
         ranges = coalesce(span.values(), gap_bytes_max=0)
         async with self._budget.lend(self._buffer_size(sum(wanted.length for wanted in ranges))) as stored:
 
             async def attempt() -> int:
-                frames = await fetch_frames(self._repository, ranges, stored)
-                kit = await self._kits.get()
-                try:
-                    return await self._workers.run(self._decode, span, frames, kit, write)
-                finally:
-                    self._kits.put_nowait(kit)
+                await fetch_ranges(self._repository, ranges, stored)
+                # Queued for the threads at once: one that is done goes on without waiting for the loop.
+                return await self._workers.run(self._decode, span, ranges, stored)
 
             return await read_again_if_corrupt(attempt)
 
     def _buffer_size(self, stored_size: int) -> int:
         """Return one of two sizes, so that the next span can most likely use the buffer again."""
-        half = self._stored_size_max // 2
-        return half if stored_size <= half else self._stored_size_max
+        most = self._cut.stored_size_bytes_max
+        return most // 2 if stored_size <= most // 2 else most
 
-    def _decode(self, span: SpanPointers, frames: Frames, kit: _Kit, write: WriteRun) -> int:
-        base = min(span) * self._chunk_size_bytes
-        runs: list[tuple[int, int]] = []
-        for index in sorted(span):
+    def _decode(self, span: SpanPointers, ranges: Sequence[Range], stored: memoryview) -> int:
+        frames = frames_in(ranges, stored)
+        with self._kits.lend() as kit:
+            return sum(
+                self._decode_run(span, run, frames, kit) for run in walk.runs(span, chunks_max=self._cut.run_chunks)
+            )
+
+    def _decode_run(self, span: SpanPointers, run: range, frames: Frames, kit: _Kit) -> int:
+        chunk_size = self._cut.chunk_size_bytes
+        start = run.start * chunk_size
+        plain = kit.plain[: min(run.stop * chunk_size, self._cut.size_bytes) - start]
+        for place, index in enumerate(run):
             pointer = span[index]
-            offset = index * self._chunk_size_bytes
-            end = min(offset + self._chunk_size_bytes, self._size_bytes)
-            with named(pointer):
-                kit.reader.decode(Kind.CHUNK, pointer.id, frames[pointer], kit.plain[offset - base : end - base])
-            if runs and runs[-1][1] == offset:
-                runs[-1] = runs[-1][0], end
-            else:
-                runs.append((offset, end))
-        for offset, end in runs:
-            write(offset, kit.plain[offset - base : end - base])
-        return sum(end - offset for offset, end in runs)
+            room = plain[place * chunk_size : (place + 1) * chunk_size]
+            decode_named(kit.reader, Kind.CHUNK, pointer, frames[pointer], room)
+        self._write(start, plain)
+        return len(plain)
 
 
 @asynccontextmanager
 async def decoding(
-    repository: Repository,
-    workers: Workers,
-    budget: ByteBudget,
-    *,
-    chunk_size_bytes: int,
-    span_chunks: int,
-    size_bytes: int,
+    repository: Repository, workers: Workers, budget: ByteBudget, *, cut: Cut, write: WriteRun
 ) -> AsyncIterator[SpanDecoder]:
-    """Lend a decoder whose memory, plain bytes for each thread and frames in flight, is all from ``budget``."""
-    plain_size = span_chunks * chunk_size_bytes
-    stored_size_max = span_chunks * (chunk_size_bytes + OVERHEAD_BYTES_MAX)
-    kit_count = max(1, min(workers.thread_count, (budget.limit_bytes - stored_size_max) // plain_size))
-    kits: asyncio.Queue[_Kit] = asyncio.Queue(maxsize=kit_count)
-    plains = []
-    try:
-        for _ in range(kit_count):
-            plains.append(await budget.acquire(plain_size))
-            kits.put_nowait(_Kit(FrameReader(repository.keys), plains[-1]))
-        yield SpanDecoder(
-            repository,
-            workers,
-            budget,
-            kits=kits,
-            stored_size_max=stored_size_max,
-            chunk_size_bytes=chunk_size_bytes,
-            size_bytes=size_bytes,
-        )
-    finally:
-        for plain in plains:
-            budget.release(plain)
+    """Lend a decoder that hands runs to ``write``; its memory, a run for each thread and frames, is from ``budget``."""
+    kit_count = min(workers.thread_count, (budget.limit_bytes - cut.stored_size_bytes_max) // cut.run_size_bytes)
+    async with AsyncExitStack() as lent:
+        kits = [
+            _Kit(FrameReader(repository.keys), await lent.enter_async_context(budget.lend(cut.run_size_bytes)))
+            for _ in range(max(1, kit_count))
+        ]
+        yield SpanDecoder(repository, workers, budget, cut=cut, kits=kits, write=write)

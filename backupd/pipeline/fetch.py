@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import TypeVar
 
 from backupd.errors import CorruptObject
@@ -43,35 +42,44 @@ class NodeFetcher:
         async def attempt() -> list[bytes]:
             ranges = coalesce(pointers, gap_bytes_max=_NODE_GAP_BYTES_MAX)
             stored = memoryview(bytearray(sum(wanted.length for wanted in ranges)))
-            frames = await fetch_frames(self._repository, ranges, stored)
-            return await self._workers.run(self._decode, pointers, frames)
+            await fetch_ranges(self._repository, ranges, stored)
+            return await self._workers.run(self._decode, pointers, ranges, stored)
 
         return await read_again_if_corrupt(attempt)
 
-    def _decode(self, pointers: Sequence[Pointer], frames: Frames) -> list[bytes]:
+    def _decode(self, pointers: Sequence[Pointer], ranges: Sequence[Range], stored: memoryview) -> list[bytes]:
+        frames = frames_in(ranges, stored)
         with self._readers.lend() as reader:
             return [_decode_node(reader, pointer, frames[pointer]) for pointer in pointers]
 
 
-async def fetch_frames(repository: Repository, ranges: Sequence[Range], stored: memoryview) -> Frames:
-    """Request all ``ranges`` at once into ``stored`` and return where in it each frame is."""
-    frames: dict[Pointer, memoryview] = {}
-    start = 0
-    parts: list[memoryview] = []
-    for wanted in ranges:
-        part = stored[start : start + wanted.length]
-        start += wanted.length
-        parts.append(part)
-        for pointer in wanted.pointers:
-            first = pointer.offset - wanted.offset
-            frames[pointer] = part[first : first + pointer.length]
+async def fetch_ranges(repository: Repository, ranges: Sequence[Range], stored: memoryview) -> None:
+    """Request all ``ranges`` at once into ``stored``, one behind the other."""
+    parts = [stored[start : start + wanted.length] for start, wanted in _placed(ranges)]
     if len(ranges) == 1:  # The usual case needs no task of its own.
         await repository.fetch(ranges[0], parts[0])
-        return frames
+        return
     async with asyncio.TaskGroup() as requests:
         for wanted, part in zip(ranges, parts, strict=True):
             requests.create_task(repository.fetch(wanted, part))
+
+
+def frames_in(ranges: Sequence[Range], stored: memoryview) -> Frames:
+    """Return where each frame is in ``stored``, which ``fetch_ranges`` filled."""
+    frames: dict[Pointer, memoryview] = {}
+    for start, wanted in _placed(ranges):
+        to_stored = start - wanted.offset
+        for pointer in wanted.pointers:
+            first = pointer.offset + to_stored
+            frames[pointer] = stored[first : first + pointer.length]
     return frames
+
+
+def _placed(ranges: Sequence[Range]) -> Iterator[tuple[int, Range]]:
+    start = 0
+    for wanted in ranges:
+        yield start, wanted
+        start += wanted.length
 
 
 async def read_again_if_corrupt(attempt: Callable[[], Awaitable[T]]) -> T:
@@ -83,22 +91,26 @@ async def read_again_if_corrupt(attempt: Callable[[], Awaitable[T]]) -> T:
     return await attempt()
 
 
-@contextmanager
-def named(pointer: Pointer) -> Iterator[None]:
-    """Say where the frame is: CorruptObject for a CorruptFrame; UnknownFormat."""
+def decode_named(reader: FrameReader, kind: Kind, pointer: Pointer, stored: memoryview, plain: memoryview) -> None:
+    """Decode the frame of ``pointer``; CorruptObject and UnknownFormat say where it is."""
     try:
-        yield
+        reader.decode(kind, pointer.id, stored, plain)
     except (CorruptFrame, UnknownFormat) as error:
-        kind = CorruptObject if isinstance(error, CorruptFrame) else UnknownFormat
-        where = f"{layout.pack(pointer.pack)}: frame {pointer.id.hex()} at offset {pointer.offset}"
-        raise kind(f"{where}: {error}") from error
+        raise _named(pointer, error) from error
 
 
 def _decode_node(reader: FrameReader, pointer: Pointer, stored: memoryview) -> bytes:
-    with named(pointer):
+    try:
         size = frame.plain_size(stored)
         if size > NODE_SIZE_BYTES_MAX:
             raise CorruptFrame(f"a node of {size} bytes, expected at most {NODE_SIZE_BYTES_MAX}")
-        plain = bytearray(size)
-        reader.decode(Kind.NODE, pointer.id, stored, memoryview(plain))
+    except CorruptFrame as error:
+        raise _named(pointer, error) from error
+    plain = bytearray(size)
+    decode_named(reader, Kind.NODE, pointer, stored, memoryview(plain))
     return bytes(plain)
+
+
+def _named(pointer: Pointer, error: CorruptFrame | UnknownFormat) -> CorruptObject | UnknownFormat:
+    where = f"{layout.pack(pointer.pack)}: frame {pointer.id.hex()} at offset {pointer.offset}: {error}"
+    return CorruptObject(where) if isinstance(error, CorruptFrame) else UnknownFormat(where)

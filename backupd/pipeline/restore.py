@@ -7,7 +7,7 @@ from functools import partial
 
 from backupd.pipeline import walk
 from backupd.pipeline.budget import ByteBudget
-from backupd.pipeline.decode import SpanDecoder, decoding
+from backupd.pipeline.decode import Cut, SpanDecoder, decoding
 from backupd.pipeline.fetch import NodeFetcher
 from backupd.pipeline.nodes import NodeCache
 from backupd.pipeline.progress import ProgressMeter
@@ -17,6 +17,8 @@ from backupd.repository.manifest import Manifest
 from backupd.repository.repository import Repository
 from chunker.destinations.base import Destination
 from chunker.extents import Extent
+
+_RUN_SIZE_BYTES = 4 * 1024 * 1024  # Larger writes were not faster.
 
 
 class RestorePipeline:
@@ -36,16 +38,9 @@ class RestorePipeline:
         self._destination = destination
         self._workers = workers
         self._progress = progress
-        self._span_chunks = max(1, walk.SPAN_SIZE_BYTES // manifest.chunk_size_bytes)
+        self._cut = Cut.of(manifest, run_size_bytes=_RUN_SIZE_BYTES)
         self._nodes = NodeCache(NodeFetcher(repository, workers))
-        self._decoding = decoding(
-            repository,
-            workers,
-            budget,
-            chunk_size_bytes=manifest.chunk_size_bytes,
-            span_chunks=self._span_chunks,
-            size_bytes=manifest.size_bytes,
-        )
+        self._decoding = decoding(repository, workers, budget, cut=self._cut, write=destination.write)
 
     async def run(self) -> None:
         """Write everything and make it durable; on failure nothing that looks like a result is left.
@@ -64,16 +59,17 @@ class RestorePipeline:
             raise
 
     async def _restore(self, decoder: SpanDecoder, span: SpanPointers) -> None:
-        self._progress.add(await decoder.decode(span, self._destination.write))
+        self._progress.add(await decoder.decode(span))
 
     async def _spans_and_zeros(self) -> AsyncIterator[SpanPointers]:
         """Yield the spans that hold data, and zero what lies between them on the way."""
         chunk_size = self._manifest.chunk_size_bytes
         position = 0
-        spans = walk.spans(self._manifest.tree, self._nodes.load, span_chunks=self._span_chunks)
+        spans = walk.spans(self._manifest.tree, self._nodes.load, span_chunks=self._cut.span_chunks)
         async for span in spans:
             for index in sorted(span):
-                await self._zero(position, index * chunk_size)
+                if position < index * chunk_size:
+                    await self._zero(position, index * chunk_size)
                 position = (index + 1) * chunk_size
             yield span
         await self._zero(position, self._manifest.size_bytes)

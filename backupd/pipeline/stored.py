@@ -21,14 +21,24 @@ class StoredChunks:
     """De-duplication for one backup. ``index`` None: only what this backup itself is storing is not repeated.
 
     A chunk counts as stored for others only when its pack is on the target; for this backup already when it
-    is in a pack, because the backup is not published unless that pack arrives.
+    is in a pack, because the backup is not published unless that pack arrives. ``is_everywhere`` tells whether
+    what is stored reaches every target that the index is of; while it does not, others are not told.
     """
 
-    def __init__(self, repository: Repository, workers: Workers, index: ChunkIndex | None, record: RecordPack) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        workers: Workers,
+        index: ChunkIndex | None,
+        record: RecordPack,
+        *,
+        is_everywhere: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._repository = repository
         self._workers = workers
         self._index = index
         self._record = record
+        self._is_everywhere = is_everywhere
         self._pending: dict[bytes, Pointer] = {}
         self._stored: deque[Sequence[PackEntry]] = deque()
 
@@ -52,7 +62,7 @@ class StoredChunks:
         """Store a pack, and only then let others find its chunks."""
         await self._record(pack_id)
         await self._repository.put_pack(pack_id, body)
-        if self._index is not None:
+        if self._index is not None and self._is_everywhere():
             await self._workers.run(self._index.add, pack_id, entries)
         # A span that was looked up before this pack arrived may still be in a thread: forget a little later.
         self._stored.append(entries)

@@ -9,7 +9,7 @@ from functools import partial
 from backupd.errors import CorruptObject
 from backupd.pipeline import walk
 from backupd.pipeline.budget import ByteBudget
-from backupd.pipeline.decode import SpanDecoder, decoding
+from backupd.pipeline.decode import Cut, SpanDecoder, decoding
 from backupd.pipeline.fetch import NodeFetcher
 from backupd.pipeline.nodes import NodeCache
 from backupd.pipeline.progress import ProgressMeter
@@ -42,21 +42,15 @@ class VerifyPipeline:
         self._workers = workers
         self._progress = progress
         self._footers: OrderedDict[bytes, _Footer] = OrderedDict()
-        self._span_chunks = max(1, walk.SPAN_SIZE_BYTES // manifest.chunk_size_bytes)
+        # One chunk at a time: its plain bytes are still in the processor's cache when they are hashed.
+        self._cut = Cut.of(manifest, run_size_bytes=manifest.chunk_size_bytes)
         self._nodes = NodeCache(NodeFetcher(repository, workers))
-        self._decoding = decoding(
-            repository,
-            workers,
-            budget,
-            chunk_size_bytes=manifest.chunk_size_bytes,
-            span_chunks=self._span_chunks,
-            size_bytes=manifest.size_bytes,
-        )
+        self._decoding = decoding(repository, workers, budget, cut=self._cut, write=_discard)
 
     async def run(self) -> None:
         """Return when every byte of the backup was read and is right; CorruptObject names what is not."""
         self._progress.total_bytes = self._manifest.size_bytes
-        spans = walk.spans(self._manifest.tree, self._load_nodes, span_chunks=self._span_chunks)
+        spans = walk.spans(self._manifest.tree, self._load_nodes, span_chunks=self._cut.span_chunks)
         async with self._decoding as decoder:
             await walk.for_each_span(spans, partial(self._verify, decoder), tasks_max=decoder.spans_max)
         # What no chunk covers is zeros, which have nothing to be read.
@@ -68,7 +62,7 @@ class VerifyPipeline:
 
     async def _verify(self, decoder: SpanDecoder, span: SpanPointers) -> None:
         await self._check_footers(span.values())
-        self._progress.add(await decoder.decode(span, _discard))
+        self._progress.add(await decoder.decode(span))
 
     async def _check_footers(self, pointers: Iterable[Pointer]) -> None:
         """CorruptObject unless the pack of each pointer says that it holds just that frame there."""

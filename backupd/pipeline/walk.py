@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 
 from chunker.node import Pointer, Slots
 from chunker.tree import LoadNodes, Tree, TreeReader
 
-SPAN_SIZE_BYTES = 8 * 1024 * 1024
 SpanPointers = Mapping[int, Pointer]
 
 
@@ -22,6 +21,19 @@ async def spans(tree: Tree, load: LoadNodes, *, span_chunks: int) -> AsyncIterat
                 span = {}
             span[index] = pointer
         yield span
+
+
+def runs(span: SpanPointers, *, chunks_max: int) -> Iterator[range]:
+    """Yield the indexes of neighbouring chunks, cut at multiples of ``chunks_max``, ascending."""
+    start = end = -1
+    for index in sorted(span):
+        if index != end or index % chunks_max == 0:
+            if start < end:
+                yield range(start, end)
+            start = index
+        end = index + 1
+    if start < end:
+        yield range(start, end)
 
 
 async def for_each_span(

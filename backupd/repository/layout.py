@@ -16,6 +16,14 @@ def pack(pack_id: bytes) -> str:
     return f"{PACKS}{name[:2]}/{name}"
 
 
+def pack_id(key: str) -> bytes | None:
+    """Return the id of the pack with this key; None for a key that no pack of ours has."""
+    name = key.rpartition("/")[2]
+    if not re.fullmatch(r"[0-9a-f]{32}", name) or pack(bytes.fromhex(name)) != key:
+        return None
+    return bytes.fromhex(name)
+
+
 def manifest(backup_id: str) -> str:
     """Return the key of a backup's manifest; ValueError unless ``backup_id`` is a UUID in its usual form."""
     if str(uuid.UUID(backup_id)) != backup_id:

@@ -3,65 +3,244 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from backupd.clock import Clock
-from backupd.errors import ConfigError
+from backupd.errors import ConfigError, CorruptObject, RepositoryMismatch
 from backupd.repository import layout
+from backupd.repository.description import Description
 from backupd.repository.index import ChunkIndex
 from backupd.repository.keyring import Keyring
-from backupd.repository.repository import Repository, open_repository
+from backupd.repository.repository import Repository, new_description, read_description
 from targets.base import Target
+from targets.errors import ObjectExists, ObjectNotFound, TargetError
+from targets.wrappers.mirror import Mirror
 from targets.wrappers.prefix import Prefix
+
+CheckFit = Callable[[str], Awaitable[None]]
+"""Raise unless a target, given by name, may be written to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A repository on one target or several. ``lagging`` grows while it is written to: target -> why."""
+
+    repository: Repository
+    targets: tuple[str, ...]
+    lagging: Mapping[str, str]
+
+    @property
+    def complete(self) -> tuple[str, ...]:
+        """The targets that have everything that was written."""
+        return tuple(name for name in self.targets if name not in self.lagging)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """``repository.json`` as it is stored, and opened."""
+
+    body: bytes
+    opened: Description
+
 
 _Name = tuple[str, str, bool]
 
 
 class Repositories:
-    """Opens repositories and their chunk indexes on first use and keeps them until ``close``."""
+    """Opens repositories and their chunk indexes on first use and keeps them until ``close``.
 
-    def __init__(self, targets: Mapping[str, Target], keyring: Keyring, clock: Clock, index_dir: Path) -> None:
+    ``check_fit`` is asked before a target is written to.
+    """
+
+    def __init__(
+        self,
+        targets: Mapping[str, Target],
+        keyring: Keyring,
+        clock: Clock,
+        index_dir: Path,
+        check_fit: CheckFit | None = None,
+    ) -> None:
         self._targets = targets
         self._keyring = keyring
         self._clock = clock
         self._index_dir = index_dir
-        self._repositories: dict[_Name, Repository] = {}
-        self._indexes: dict[bytes, ChunkIndex] = {}
-        self._locks: dict[_Name | bytes, asyncio.Lock] = {}
+        self._check_fit = check_fit
+        self._found: dict[_Name, _Found] = {}
+        self._indexes: dict[str, ChunkIndex] = {}
+        self._locks: dict[_Name | str, asyncio.Lock] = {}
 
-    async def open(self, project: str, target: str, *, is_encrypted: bool, create: bool = False) -> Repository:
-        """Return the repository of a project on a target. ConfigError when no such target is configured."""
+    async def open(self, project: str, targets: Sequence[str], *, is_encrypted: bool) -> Repository:
+        """Return a repository to read from: of ``targets`` whatever is up and has it answers.
+
+        ConfigError when none of them is configured; CorruptObject when there is no repository on them.
+        """
+        found: dict[str, _Found] = {}
+        errors: dict[str, TargetError] = {}
+        for target in self._configured(targets):
+            try:
+                if (one := await self._find((project, target, is_encrypted))) is not None:
+                    found[target] = one
+            except TargetError as error:
+                errors[target] = error
+        if not found:
+            lost = CorruptObject(f"{layout.REPOSITORY} is lost: the target has no such object")
+            raise next(iter(errors.values()), lost)
+        _check_alike(found)
+        members = {target: self._scoped((project, target, is_encrypted)) for target in [*found, *errors]}
+        store = next(iter(members.values()))
+        if len(members) > 1:
+            store = Mirror(members, behind=dict.fromkeys(members, "read from only"))
+        return Repository(store, next(iter(found.values())).opened)
+
+    async def open_to_write(
+        self,
+        project: str,
+        targets: Sequence[str],
+        *,
+        is_encrypted: bool,
+        quorum: int = 1,
+        behind: Mapping[str, str] | None = None,
+    ) -> Opened:
+        """Return the repository that all ``targets`` hold alike, made where it is not there yet.
+
+        Those that are ``behind``, or cannot be reached, lag. With fewer than ``quorum`` left it is the error of
+        the last. RepositoryMismatch when two hold different ones; ConfigError when one is not configured.
+        """
+        lagging = dict(behind or {})
+        names = [(project, target, is_encrypted) for target in targets]
+        found, failure = await self._ask(names, lagging)
+        live = [target for target in targets if target not in lagging]
+        if failure is not None and (not found or len(live) < quorum):
+            # Who cannot be asked may hold the repository that the others will have to be copies of.
+            _explain(failure, quorum=quorum, targets=targets, is_new=not found)
+            raise failure
+        if not found:
+            found[live[0]] = await self._create((project, live[0], is_encrypted))
+        original = next(iter(found.values()))
+        for target in live:
+            if target not in found:
+                found[target] = await self._copy((project, target, is_encrypted), original)
+        _check_alike(found)
+        members = {target: self._scoped((project, target, is_encrypted)) for target in targets}
+        if len(members) == 1:
+            return Opened(Repository(members[targets[0]], original.opened), tuple(targets), lagging)
+        mirror = Mirror(members, quorum=quorum, behind=lagging)
+        return Opened(Repository(mirror, original.opened), tuple(targets), mirror.lagging)
+
+    async def _ask(
+        self, names: Sequence[_Name], lagging: dict[str, str]
+    ) -> tuple[dict[str, _Found], TargetError | None]:
+        """Return what each target has; those that do not answer join ``lagging``, and the last error is told."""
+        found: dict[str, _Found] = {}
+        failure: TargetError | None = None
+        for name in names:
+            target = name[1]
+            try:
+                if target not in lagging and self._check_fit is not None:
+                    await self._check_fit(target)
+                if (one := await self._find(name)) is not None:
+                    found[target] = one
+                    if len(names) > 1:  # Who is down is better known before than after the first copy is made.
+                        await self._scoped(name).head(layout.REPOSITORY)
+            except TargetError as error:
+                lagging.setdefault(target, f"{error.code}: {error}")
+                failure = error
+        return found, failure
+
+    async def open_copy(self, source: Repository, project: str, target: str, *, is_encrypted: bool) -> Repository:
+        """Return the repository of ``source`` on another target, where it becomes a copy of it.
+
+        RepositoryMismatch when there is another one already.
+        """
         name = (project, target, is_encrypted)
+        if self._check_fit is not None:
+            await self._check_fit(target)
+        original = _Found(await source.target.get(layout.REPOSITORY), source.description)
+        found = await self._find(name) or await self._copy(name, original)
+        _check_alike({"the source": original, target: found})
+        return Repository(self._scoped(name), found.opened)
+
+    def is_configured(self, target: str) -> bool:
+        """Tell whether there is such a target now."""
+        return target in self._targets
+
+    def scoped(self, project: str, target: str, *, is_encrypted: bool) -> Target:
+        """Return a project's part of one target. ConfigError when it is not configured."""
+        return self._scoped((project, target, is_encrypted))
+
+    async def index(self, repository: Repository, targets: Sequence[str]) -> ChunkIndex:
+        """Return the index of the chunks of a repository that every one of ``targets`` has."""
+        scope = hashlib.sha256(json.dumps(sorted(targets)).encode()).hexdigest()[:16]
+        name = f"{repository.keys.repository_id.hex()}-{scope}"
         async with self._lock(name):
-            if name not in self._repositories:
-                if target not in self._targets:
-                    known = ", ".join(sorted(self._targets)) or "none"
-                    raise ConfigError(f"target {target!r} is not in the configuration any more; it has {known}")
-                self._repositories[name] = await open_repository(
-                    Prefix(self._targets[target], layout.prefix(project, is_encrypted=is_encrypted)),
-                    self._keyring,
-                    is_encrypted=is_encrypted,
-                    created_at=self._clock.now().isoformat(),
-                    create=create,
-                )
-        return self._repositories[name]
-
-    async def index(self, repository: Repository) -> ChunkIndex:
-        """Return the chunk index of a repository."""
-        repository_id = repository.keys.repository_id
-        async with self._lock(repository_id):
-            if repository_id not in self._indexes:
-                path = self._index_dir / f"{repository_id.hex()}.db"
-                self._indexes[repository_id] = await asyncio.to_thread(ChunkIndex, path)
-        return self._indexes[repository_id]
-
-    def _lock(self, opened: _Name | bytes) -> asyncio.Lock:
-        """Return the lock that keeps one thing from being opened twice; others are not kept waiting."""
-        return self._locks.setdefault(opened, asyncio.Lock())
+            if name not in self._indexes:
+                self._indexes[name] = await asyncio.to_thread(ChunkIndex, self._index_dir / f"{name}.db")
+        return self._indexes[name]
 
     def close(self) -> None:
         """Release the indexes; the targets belong to the caller."""
         for index in self._indexes.values():
             index.close()
         self._indexes.clear()
+
+    async def _find(self, name: _Name) -> _Found | None:
+        """Return what one target has, None if there is no repository on it."""
+        async with self._lock(name):  # Others are not kept waiting.
+            if name not in self._found:
+                try:
+                    body = await self._scoped(name).get(layout.REPOSITORY)
+                except ObjectNotFound:
+                    return None
+                self._found[name] = _Found(body, read_description(body, self._keyring, is_encrypted=name[2]))
+            return self._found[name]
+
+    async def _create(self, name: _Name) -> _Found:
+        body = new_description(self._keyring, is_encrypted=name[2], created_at=self._clock.now().isoformat())
+        return await self._store(name, body)
+
+    async def _copy(self, name: _Name, original: _Found) -> _Found:
+        return await self._store(name, original.body)
+
+    async def _store(self, name: _Name, body: bytes) -> _Found:
+        with suppress(ObjectExists):  # Another worker was faster; theirs is the one.
+            await self._scoped(name).put(layout.REPOSITORY, body, if_absent=True)
+        found = await self._find(name)
+        if found is None:
+            raise CorruptObject(f"{layout.REPOSITORY} is lost: target {name[1]} has just stored it")
+        return found
+
+    def _scoped(self, name: _Name) -> Target:
+        project, target, is_encrypted = name
+        if target not in self._targets:
+            known = ", ".join(sorted(self._targets)) or "none"
+            raise ConfigError(f"target {target!r} is not in the configuration any more; it has {known}")
+        return Prefix(self._targets[target], layout.prefix(project, is_encrypted=is_encrypted))
+
+    def _configured(self, targets: Sequence[str]) -> list[str]:
+        """Return those of ``targets`` that are configured; if none is, all, so that somebody says so."""
+        return [target for target in targets if target in self._targets] or [*targets]
+
+    def _lock(self, opened: _Name | str) -> asyncio.Lock:
+        return self._locks.setdefault(opened, asyncio.Lock())
+
+
+def _explain(failure: TargetError, *, quorum: int, targets: Sequence[str], is_new: bool) -> None:
+    if len(targets) > 1 and is_new:
+        failure.add_note("no repository is made while a target cannot be asked whether it holds one")
+    elif len(targets) > 1:
+        failure.add_note(f"{quorum} of {', '.join(targets)} must get every backup")
+
+
+def _check_alike(found: Mapping[str, _Found]) -> None:
+    ids = {target: one.opened.keys.repository_id.hex() for target, one in found.items()}
+    if len({*ids.values()}) > 1:
+        listed = ", ".join(f"{target} has {repository_id}" for target, repository_id in ids.items())
+        raise RepositoryMismatch(
+            f"the targets hold different repositories of this project: {listed}\n"
+            "HINT: a further copy needs a place of its own: give the target another prefix in its url"
+        )

@@ -40,18 +40,39 @@ class Repository:
         """Whether what is written to it is encrypted."""
         return self._opened.is_encrypted
 
+    @property
+    def description(self) -> Description:
+        """What ``repository.json`` says."""
+        return self._opened
+
     def through(self, target: Target) -> Repository:
         """Return the same repository, reached through a wrapper of its target."""
         return Repository(target, self._opened)
 
     async def put_pack(self, pack_id: bytes, body: memoryview) -> None:
         """Store a sealed pack; its id was drawn for it, so nobody else can have written that key."""
-        await self.target.put(layout.pack(pack_id), body, if_absent=True)
+        await self.target.put(layout.pack(pack_id), body)
 
     async def has_pack(self, pack_id: bytes) -> bool:
         """Tell whether the pack is on the target, whole."""
         try:
             await self.target.head(layout.pack(pack_id))
+        except ObjectNotFound:
+            return False
+        return True
+
+    async def pack_size(self, pack_id: bytes) -> int:
+        """Return the size of a pack; CorruptObject names it when it is lost."""
+        key = layout.pack(pack_id)
+        try:
+            return (await self.target.head(key)).size_bytes
+        except ObjectNotFound:
+            raise CorruptObject(f"{key} is lost: the target has no such object") from None
+
+    async def has_manifest(self, backup_id: str) -> bool:
+        """Tell whether a backup is published here."""
+        try:
+            await self.target.head(layout.manifest(backup_id))
         except ObjectNotFound:
             return False
         return True
@@ -111,10 +132,6 @@ class Repository:
             if _is_uuid(name):
                 yield name
 
-    async def delete_manifest(self, backup_id: str) -> None:
-        """Let the backup be gone; its packs stay for others until they are collected."""
-        await self.target.delete(layout.manifest(backup_id))
-
     async def _tail(self, key: str, size: int, length: int) -> bytes:
         return await self.target.get(key, offset=size - length, length=length)
 
@@ -131,21 +148,26 @@ async def open_repository(
     except ObjectNotFound:
         if not create:
             raise CorruptObject(f"{layout.REPOSITORY} is lost: the target has no such object") from None
-        body = await _created(target, keyring, is_encrypted=is_encrypted, created_at=created_at)
+        body = new_description(keyring, is_encrypted=is_encrypted, created_at=created_at)
+        try:
+            await target.put(layout.REPOSITORY, body, if_absent=True)
+        except ObjectExists:  # Another worker was faster; theirs is the one.
+            body = await target.get(layout.REPOSITORY)
+    return Repository(target, read_description(body, keyring, is_encrypted=is_encrypted))
+
+
+def new_description(keyring: Keyring, *, is_encrypted: bool, created_at: str) -> bytes:
+    """Return the ``repository.json`` of a new repository, with new keys."""
+    fresh = Description(keys=RepositoryKeys.generate(), is_encrypted=is_encrypted, created_at=created_at)
+    return description.write(fresh, keyring)
+
+
+def read_description(body: bytes, keyring: Keyring, *, is_encrypted: bool) -> Description:
+    """Open a ``repository.json``. CorruptObject, KeyMissing, KeyMismatch; BackupdError when not as expected."""
     opened = description.read(body, keyring)
     if opened.is_encrypted != is_encrypted:
         raise BackupdError(f"repository.json: field is_encrypted: {opened.is_encrypted}, expected {is_encrypted}")
-    return Repository(target, opened)
-
-
-async def _created(target: Target, keyring: Keyring, *, is_encrypted: bool, created_at: str) -> bytes:
-    fresh = Description(keys=RepositoryKeys.generate(), is_encrypted=is_encrypted, created_at=created_at)
-    body = description.write(fresh, keyring)
-    try:
-        await target.put(layout.REPOSITORY, body, if_absent=True)
-    except ObjectExists:  # Another worker was faster; theirs is the one.
-        return await target.get(layout.REPOSITORY)
-    return body
+    return opened
 
 
 def _is_uuid(name: str) -> bool:

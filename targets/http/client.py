@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import ssl
 import sys
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 
 import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.payload import Payload
 from yarl import URL
 
-from targets.errors import Misconfigured, TimedOut, Unavailable
+from targets.errors import Misconfigured, TargetError, TimedOut, Unavailable
 
-# A piece of a body that is handed over at a time. From 3.12 on a transport refers to what it has not sent yet
+# A body up to this size goes out in one piece with its headers: copying it costs less than a second system call.
+_SMALL_BYTES = 64 * 1024
+# A piece of a larger body that is handed over at a time. From 3.12 on a transport refers to what it has not sent yet
 # instead of copying it, and would go on reading the caller's buffer after a cancellation.
 _PIECE_BYTES = 256 * 1024
 _TRANSPORT_COPIES = sys.version_info < (3, 12)
@@ -44,24 +48,21 @@ class HttpClient:
         body: memoryview | bytes = b"",
         around: tuple[bytes, bytes] = (b"", b""),
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send one request and yield its answer, whatever its status. Unavailable, TimedOut, Misconfigured.
+        """Send one request, once, and yield its answer, whatever its status. Unavailable, TimedOut, Misconfigured.
 
         ``url`` is sent as it is, unquoted and unjoined, since signatures cover it. ``around`` is sent before and
         after the body. Leaving early closes the connection: nothing goes on.
         """
-        parts = (around[0], body, around[1])
-        size_bytes = sum(map(len, parts))
-        with translated(f"{method} {url.origin()}{url.raw_path}"):
-            async with self._opened().request(
-                method,
-                url,
-                headers={**headers, "Content-Length": str(size_bytes)}
-                if size_bytes or method in ("PUT", "POST")
-                else headers,
-                data=_pieces(parts) if size_bytes else None,
-                allow_redirects=False,
-            ) as response:
-                yield response
+        data = _data(body, around)
+        try:
+            with translated(method, url):
+                async with self._opened().request(
+                    method, url, headers=headers, data=data, allow_redirects=False
+                ) as response:
+                    yield response
+        finally:
+            if isinstance(data, _Pieces):
+                data.let_go()
 
     async def aclose(self) -> None:
         """Close the connections; may be called twice."""
@@ -79,6 +80,9 @@ class HttpClient:
                 skip_auto_headers=("Accept-Encoding",),
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
+            # Else what a kept connection lost is sent again unasked: a conditional put that was carried out would
+            # find its own object in the way, and a part of a body would go out as if it were all of it.
+            self._session._retry_connection = False  # noqa: SLF001 - there is no public switch
         return self._session
 
 
@@ -92,27 +96,64 @@ async def read_into(response: aiohttp.ClientResponse, buffer: memoryview) -> int
 
 
 @contextmanager
-def translated(doing: str) -> Iterator[None]:
-    """Raise what aiohttp raises as the target's own errors; ``doing`` begins the message."""
+def translated(method: str, url: URL) -> Iterator[None]:
+    """Raise what aiohttp raises as the target's own errors, whose message begins with the request."""
     try:
         yield
-    except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError) as error:
-        raise Misconfigured(f"{doing}: the certificate is not trusted: {error}") from error
-    except aiohttp.InvalidURL as error:
-        raise Misconfigured(f"{doing}: not a url") from error
-    except TimeoutError as error:
-        raise TimedOut(f"{doing}: no answer in time") from error
-    except (aiohttp.ClientError, OSError) as error:
-        raise Unavailable(f"{doing}: {str(error) or type(error).__name__}") from error
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        raise _translation(error, f"{method} {url.origin()}{url.raw_path}") from error
 
 
-async def _pieces(parts: Iterable[memoryview | bytes]) -> AsyncIterator[memoryview | bytes]:
-    for part in parts:
-        with memoryview(part) as view:
-            for start in range(0, view.nbytes, _PIECE_BYTES):
-                with view[start : start + _PIECE_BYTES] as piece:
-                    yield piece if _TRANSPORT_COPIES else bytes(piece)
-                    await asyncio.sleep(0)  # The transport may take everything at once; others want their turn.
+def _translation(error: Exception, doing: str) -> TargetError:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
+        return Misconfigured(f"{doing}: the certificate is not trusted: {error}")
+    if isinstance(error, aiohttp.InvalidURL):
+        return Misconfigured(f"{doing}: not a url")
+    if isinstance(error, TimeoutError):
+        return TimedOut(f"{doing}: no answer in time")
+    return Unavailable(f"{doing}: {str(error) or type(error).__name__}")
+
+
+def _data(body: memoryview | bytes, around: tuple[bytes, bytes]) -> bytes | _Pieces | None:
+    if len(body) <= _SMALL_BYTES:
+        return b"".join((around[0], body, around[1])) or None
+    return _Pieces(memoryview(body), around)
+
+
+class _Pieces(Payload):
+    """A body in pieces. What sends them is a task of aiohttp, which ends a moment after the request was left.
+
+    Only what is made here refers to the body, so that it can let go of it at once; aiohttp's own payloads slice it.
+    """
+
+    _autoclose = True  # There is no file to close.
+
+    def __init__(self, view: memoryview, around: tuple[bytes, bytes]) -> None:
+        super().__init__(view)
+        self._size = len(around[0]) + view.nbytes + len(around[1])
+        self._around = around
+        self._view = view
+        self._piece = view[:0]
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        await writer.write(self._around[0])
+        for start in range(0, self._view.nbytes, _PIECE_BYTES):
+            self._piece.release()
+            self._piece = self._view[start : start + _PIECE_BYTES]
+            await writer.write(self._piece if _TRANSPORT_COPIES else bytes(self._piece))
+            await asyncio.sleep(0)  # The transport may take everything at once; others want their turn.
+        await writer.write(self._around[1])
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        await self.write(writer)
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """Return what an error message may show of the body: nothing."""
+        return ""
+
+    def let_go(self) -> None:
+        self._piece.release()
+        self._view.release()
 
 
 def _tls_context(ca_file: str | None) -> ssl.SSLContext | bool:

@@ -14,16 +14,21 @@ from targets.errors import ObjectExists, ObjectNotFound
 class SingleWriter:
     """Looks first and writes then, one writer of a key at a time: right only if nobody else writes there.
 
-    That is for the operator to promise; nothing here can check it. An answer that came too late may have
+    That is for the operator to promise; nothing here can check it. Where the store can do it itself, as far as
+    one knows, it is left to it: ``looks_first`` may be set by who has found out. An answer that came too late may have
     stored the object all the same, as with every put.
     """
 
     def __init__(self, inner: Target) -> None:
         self._inner = inner
+        self.looks_first = not inner.capabilities.conditional_put
         self._writing: dict[str, _Turn] = {}
         self.capabilities = replace(inner.capabilities, conditional_put=True)
 
     async def put(self, key: str, body: Body, *, if_absent: bool = False) -> None:
+        if not self.looks_first:
+            await self._inner.put(key, body, if_absent=if_absent)
+            return
         async with self._turn(key):
             if if_absent and await self._has(key):
                 raise ObjectExists(f"{key} exists already")

@@ -23,7 +23,7 @@ HOUSE: Rows = (
     ("backupd.jobs",),
     ("backupd.pipeline",),
     ("backupd.catalog", "backupd.repository", "backupd.config"),
-    ("backupd.states",),
+    ("backupd.states", "backupd.retention", "backupd.type_rules"),
     ("backupd.model",),
     ("backupd.errors", "backupd.clock"),
     ("=backupd", "chunker", "targets"),
@@ -39,8 +39,16 @@ CHUNKER: Rows = (
 )
 TARGETS: Rows = (
     ("=targets",),
-    ("targets.open", "targets.testing"),
-    ("targets.memory", "targets.local", "targets.gcs", "targets.wrappers"),
+    ("targets.open", "targets.testing", "targets.probe"),
+    (
+        "targets.memory",
+        "targets.local",
+        "targets.gcs",
+        "targets.rados",
+        "targets.s3",
+        "targets.swift",
+        "targets.wrappers",
+    ),
     ("targets.http", "targets.threads"),
     ("targets.base", "targets.options"),
     ("targets.keys",),

@@ -13,7 +13,8 @@ FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 60
 BANNED_FILE_NAMES = {"utils", "util", "helpers", "helper", "manager", "managers", "common", "misc"}
 
-_CLOCK = ("backupd/clock.py", "bench/")
+# Requests are signed with the time of day.
+_CLOCK = ("backupd/clock.py", "targets/s3/clock.py", "bench/")
 _MIGRATIONS = "backupd/catalog/migrations/"  # One function each, as long as what it creates.
 _CONFIG = ("backupd/config/",)
 # A thread needs an owner: an executor that somebody shuts down. For opening and closing, the loop's will do.
@@ -63,8 +64,8 @@ _IGNORE = re.compile(
     r"(?::\s*[A-Z]+\d+(?:[,\s]+[A-Z]+\d+)*|\[[\w\-, ]+\])?"  # The codes, as ruff and mypy write them.
 )
 _REASON = re.compile(r"[A-Za-z]{4,}")
-# It waits for its thread to end, after which its caller raises the cancellation.
-_HOLDS_CANCELLATION_BACK = ("targets/threads.py",)
+# They wait for a thread or a request to end, after which the cancellation is raised.
+_HOLDS_CANCELLATION_BACK = ("targets/threads.py", "targets/s3/tasks.py")
 
 
 Finding = tuple[int, str]

@@ -17,6 +17,7 @@ from targets.memory import MemoryTarget
 from targets.testing import TargetContract
 from targets.wrappers.faults import Effect, Fault, Faults
 from targets.wrappers.limit import Limit
+from targets.wrappers.mirror import Mirror
 from targets.wrappers.observe import Observe
 from targets.wrappers.prefix import Prefix
 from targets.wrappers.retry import Retry
@@ -115,6 +116,17 @@ class TestSingleWriter(TargetContract):
 
     def test_it_says_that_it_can_put_conditionally(self, target: Target) -> None:
         assert target.capabilities.conditional_put
+
+
+class TestMirror(TargetContract):
+    """Of three members one fails from some time on, which must be invisible above."""
+
+    @pytest.fixture
+    def target(self) -> Target:
+        failing = Faults(
+            MemoryTarget(), [Fault(operation=name, probability=0.3) for name in ("put", "get", "head")], seed=3
+        )
+        return Mirror({"memory": MemoryTarget(), "failing": failing, "second": MemoryTarget()}, quorum=2)
 
 
 class TestStack(TargetContract):

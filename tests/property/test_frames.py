@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from chunker import frame, pack
 from chunker.digest import Ids, Kind, is_zero
 from chunker.errors import CorruptFrame, CorruptPack, UnknownFormat
-from chunker.frame import OVERHEAD_BYTES_MAX, FrameReader, FrameWriter
+from chunker.frame import OVERHEAD_BYTES_MAX, Codec, FrameReader, FrameWriter
 from chunker.keys import RepositoryKeys
 from chunker.pack import PackWriter
+from chunker.xaes import TAG_SIZE_BYTES
 
 KEYS = RepositoryKeys(repository_id=b"r" * 16, id_key=b"i" * 32, data_key=b"d" * 32)
 IDS = Ids(KEYS.id_key)
@@ -23,8 +24,15 @@ contents = st.binary(min_size=1, max_size=300) | st.builds(
 )
 
 
-def encoded(plain: bytes, *, is_encrypted: bool = True, keys: RepositoryKeys = KEYS, kind: Kind = Kind.CHUNK) -> bytes:
-    writer = FrameWriter(keys, compression_level=3, is_encrypted=is_encrypted)
+def encoded(
+    plain: bytes,
+    *,
+    is_encrypted: bool = True,
+    keys: RepositoryKeys = KEYS,
+    kind: Kind = Kind.CHUNK,
+    compression_level: int = 3,
+) -> bytes:
+    writer = FrameWriter(keys, compression_level=compression_level, is_encrypted=is_encrypted)
     out = memoryview(bytearray(len(plain) + OVERHEAD_BYTES_MAX))
     frame_id = Ids(keys.id_key).of(kind, plain)
     return bytes(out[: writer.encode(kind, frame_id, memoryview(plain), out)])
@@ -45,6 +53,14 @@ def resealed(stored: bytearray) -> bytes:
 def test_a_frame_gives_back_what_it_was_made_of(plain: bytes, is_encrypted: bool) -> None:
     stored = encoded(plain, is_encrypted=is_encrypted)
     assert len(stored) <= len(plain) + OVERHEAD_BYTES_MAX
+    assert decoded(stored, IDS.of(Kind.CHUNK, plain), len(plain)) == plain
+
+
+@given(contents, st.booleans())
+def test_a_frame_without_compression_is_raw_and_gives_back_its_content(plain: bytes, is_encrypted: bool) -> None:
+    stored = encoded(plain, is_encrypted=is_encrypted, compression_level=0)
+    assert stored[2] == Codec.RAW
+    assert len(stored) == len(plain) + (OVERHEAD_BYTES_MAX if is_encrypted else OVERHEAD_BYTES_MAX - TAG_SIZE_BYTES)
     assert decoded(stored, IDS.of(Kind.CHUNK, plain), len(plain)) == plain
 
 

@@ -149,7 +149,8 @@ class JobsOfThreeWorkers(RuleBasedStateMachine):
     @rule(claim=claims)
     def publish(self, claim: Claim) -> None:
         job = self.known[claim.job_id]
-        options = {"job_id": claim.job_id, "fence": claim.fence, "result": RESULT, "now": self.now()}
+        options: dict[str, Any] = {"job_id": claim.job_id, "fence": claim.fence, "result": RESULT, "now": self.now()}
+        options["lagging"] = ()
         if job.is_published and job.is_held and job.fence == claim.fence:
             with pytest.raises(Conflict):
                 self.do(backups.publish, job.backup_id, **options)

@@ -107,9 +107,13 @@ class Run:
 
     async def _back_up(self) -> None:
         volume = self.random.choice(await self.catalog.volumes(PROJECT))
+        assert volume.backup_type_id is not None
         policy = await self.catalog.backup_type(volume.backup_type_id)
         parent = await self.catalog.latest_available(
-            volume.id, target=TARGET, chunk_size_bytes=policy.chunk_size_bytes, is_encrypted=policy.is_encrypted
+            volume.id,
+            targets=policy.targets,
+            chunk_size_bytes=policy.chunk_size_bytes,
+            is_encrypted=policy.is_encrypted,
         )
         if self.random.random() < 0.2:
             parent = None

@@ -103,7 +103,7 @@ async def add_available(catalog: Catalog, volume: Volume | None = None, **fields
     job = await claim(catalog, await add_creating(catalog, volume, **fields))
     await publish(catalog, job)
     await finish(catalog, job, JobState.SUCCEEDED)
-    return await catalog.backup(job.project, job.backup_id)
+    return await catalog.backup(job.project, job.of_backup)
 
 
 async def add_queued(catalog: Catalog, backup: Backup, **fields: Any) -> Job:
@@ -123,7 +123,7 @@ async def claim(catalog: Catalog, job: Job | None = None, owner: str = "node-a")
 
 async def publish(catalog: Catalog, job: Job) -> None:
     """Publish the backup of a claimed job."""
-    await catalog.publish_backup(job.backup_id, job_id=job.id, fence=job.fence, result=RESULT)
+    await catalog.publish_backup(job.of_backup, job_id=job.id, fence=job.fence, result=RESULT)
 
 
 async def finish(catalog: Catalog, job: Job, state: JobState) -> None:
@@ -133,7 +133,7 @@ async def finish(catalog: Catalog, job: Job, state: JobState) -> None:
 
 async def state_of(catalog: Catalog, job: Job) -> tuple[JobState, BackupState]:
     """Return the states of a job and of its backup."""
-    backup = await catalog.backup(job.project, job.backup_id)
+    backup = await catalog.backup(job.project, job.of_backup)
     return (await catalog.job(job.project, job.id)).state, backup.state
 
 

@@ -28,6 +28,7 @@ state_dir = "{root}/state"
 listen = "127.0.0.1:0"
 workers = 2
 shutdown_timeout_s = {shutdown_timeout_s}
+copies_interval_s = 0.2
 [paths]
 sources = ["{root}/sources", "/dev"]
 restores = ["{root}/restores", "/dev"]
@@ -40,10 +41,11 @@ url = "file://{root}/target"
 
 
 class Place:
-    """The directories of one daemon."""
+    """The directories of one daemon. ``more`` is what its configuration has besides the target ``local``."""
 
-    def __init__(self, root: Path, *, bytes_per_s: int = 0, shutdown_timeout_s: float = 30) -> None:
+    def __init__(self, root: Path, *, bytes_per_s: int = 0, shutdown_timeout_s: float = 30, more: str = "") -> None:
         self.root = root
+        self.more = more
         self.sources = root / "sources"
         self.restores = root / "restores"
         self.target = root / "target"
@@ -55,7 +57,7 @@ class Place:
     def configure(self, *, bytes_per_s: int = 0, shutdown_timeout_s: float = 30) -> None:
         """Write the configuration that the next daemon starts with; ``bytes_per_s`` 0 is no limit."""
         text = _CONFIG.format(root=self.root, bytes_per_s=bytes_per_s, shutdown_timeout_s=shutdown_timeout_s)
-        self.config.write_text(text)
+        self.config.write_text(text + self.more.format(root=self.root))
 
     def objects(self, kind: str = "*") -> dict[str, int]:
         """Return key -> size of the objects of every repository below ``kind``, such as ``packs``."""

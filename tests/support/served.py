@@ -48,6 +48,11 @@ class Served:
         async with self.client.post(path, json=body) as response:
             return response.status, await response.json(content_type=None)
 
+    async def patch(self, path: str, body: Any) -> tuple[int, Any]:
+        """Return the status and the document."""
+        async with self.client.patch(path, json=body) as response:
+            return response.status, await response.json(content_type=None)
+
     async def delete(self, path: str) -> tuple[int, Any]:
         """Return the status and the document, None when there is none."""
         async with self.client.delete(path) as response:

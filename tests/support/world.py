@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from backupd.application import Application, build_application
 from backupd.application.backup_types import NewBackupType
@@ -15,7 +17,7 @@ from backupd.application.backups import NewBackup
 from backupd.application.volumes import NewVolume
 from backupd.catalog.store import Catalog
 from backupd.clock import Clock
-from backupd.config import Config, DaemonConfig, PathsConfig, TargetConfig
+from backupd.config import Config, DaemonConfig, PathsConfig, RetentionConfig, TargetConfig
 from backupd.model import Backup, BackupResult, Failure, Job, JobState, Progress, Statistics
 from targets.memory import MemoryTarget
 from targets.wrappers.observe import Observe
@@ -31,9 +33,17 @@ class Worker:
 
     wakes: int = 0
     progress: dict[str, Progress] = field(default_factory=dict)
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
 
     def wake(self) -> None:
         self.wakes += 1
+        self.woken.set()
+
+    async def woken_more_than(self, times: int) -> None:
+        """Return when the worker has been woken more often than that."""
+        while self.wakes <= times:
+            self.woken.clear()
+            await self.woken.wait()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +61,12 @@ class World:
     def without_target(self, name: str) -> Application:
         """Return the application as it is after the operator has taken a target out of the configuration."""
         config = make_config(self.sources, self.restores)
-        targets = {key: value for key, value in config.targets.items() if key != name}
-        return _build(replace(config, targets=targets), self.catalog, self.clock, self.executor, self.worker)
+        return self.configured(targets={key: value for key, value in config.targets.items() if key != name})
+
+    def configured(self, **sections: Any) -> Application:
+        """Return the application as it is with other sections of the configuration."""
+        config = replace(make_config(self.sources, self.restores), **sections)
+        return _build(config, self.catalog, self.clock, self.executor, self.worker)
 
     async def add_volume(self, name: str = "disk", *, backup_type: str = "standard") -> None:
         """Register a volume of a few bytes, and its type when it is not there yet."""
@@ -79,7 +93,7 @@ class World:
         """Do the oldest job, which is a backup."""
         job = await self.claim_job()
         result = BackupResult(VOLUME_BYTES, None, None, Statistics(read_bytes=VOLUME_BYTES))
-        await self.catalog.publish_backup(job.backup_id, job_id=job.id, fence=job.fence, result=result)
+        await self.catalog.publish_backup(job.of_backup, job_id=job.id, fence=job.fence, result=result)
         await self.end_job(job, JobState.SUCCEEDED)
 
     async def end_job(self, job: Job, state: JobState, failure: Failure | None = None) -> None:
@@ -128,10 +142,16 @@ def _build(config: Config, catalog: Catalog, clock: Clock, executor: Executor, w
 
 
 def make_config(sources: Path, restores: Path) -> Config:
-    """Return a configuration with two targets."""
+    """Return a configuration with two targets and a retention."""
     targets = {
         "local": TargetConfig(name="local", url="file:///srv/backups"),
         "other": TargetConfig(name="other", url="s3://key@host/bucket?region=x"),
     }
     paths = PathsConfig(sources=(sources,), restores=(restores,))
-    return Config(daemon=DaemonConfig(), paths=paths, targets=MappingProxyType(targets))
+    retention = {"short": RetentionConfig(keep_last=2)}
+    return Config(
+        daemon=DaemonConfig(),
+        paths=paths,
+        targets=MappingProxyType(targets),
+        retention=MappingProxyType(retention),
+    )

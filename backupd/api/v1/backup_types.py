@@ -16,22 +16,25 @@ routes = web.RouteTableDef()
 @routes.post("/v1/backup-types")
 async def add(request: web.Request) -> web.Response:
     """Add a backup type."""
-    backup_type = await services(request).backup_types.add(await read_body(request, NewBackupType))
+    types = services(request).backup_types
+    backup_type = await types.add(await read_body(request, NewBackupType))
     headers = {"Location": f"/v1/backup-types/{backup_type.id}"}
-    return web.json_response(views.backup_type(backup_type), status=201, headers=headers)
+    return web.json_response(views.backup_type(types.detail(backup_type)), status=201, headers=headers)
 
 
 @routes.get("/v1/backup-types")
 async def index(request: web.Request) -> web.Response:
     """List the backup types."""
     check_query(request)
-    return web.json_response([views.backup_type(one) for one in await services(request).backup_types.all()])
+    types = services(request).backup_types
+    return web.json_response([views.backup_type(types.detail(one)) for one in await types.all()])
 
 
 @routes.get("/v1/backup-types/{id}")
 async def show(request: web.Request) -> web.Response:
     """Show one backup type, by id or name."""
-    return web.json_response(views.backup_type(await services(request).backup_types.one(request.match_info["id"])))
+    types = services(request).backup_types
+    return web.json_response(views.backup_type(types.detail(await types.one(request.match_info["id"]))))
 
 
 @routes.delete("/v1/backup-types/{id}")

@@ -37,7 +37,8 @@ async def index(request: web.Request) -> web.Response:
 @routes.get("/v1/backups/{id}")
 async def show(request: web.Request) -> web.Response:
     """Show one backup."""
-    return web.json_response(views.backup(await services(request).backups.one(PROJECT, request.match_info["id"])))
+    backup = await services(request).backups.one(PROJECT, request.match_info["id"])
+    return web.json_response(views.backup(backup, await services(request).copies.of(backup.id)))
 
 
 @routes.delete("/v1/backups/{id}")

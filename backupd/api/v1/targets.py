@@ -1,12 +1,14 @@
-"""/v1/targets: read-only, because the operator's configuration defines them."""
+"""/v1/targets: they can be shown and probed; the operator's configuration defines them."""
 
 from __future__ import annotations
 
 from aiohttp import web
 
 from backupd.api import views
-from backupd.api.context import services
+from backupd.api.body import read_body
+from backupd.api.context import PROJECT, services
 from backupd.api.query import check_query
+from backupd.application.copies import NewProbe
 
 routes = web.RouteTableDef()
 
@@ -21,4 +23,12 @@ async def index(request: web.Request) -> web.Response:
 @routes.get("/v1/targets/{name}")
 async def show(request: web.Request) -> web.Response:
     """Show one target."""
-    return web.json_response(views.target(services(request).targets.one(request.match_info["name"])))
+    return web.json_response(views.probed_target(await services(request).targets.probed(request.match_info["name"])))
+
+
+@routes.post("/v1/targets/{name}/probe")
+async def probe(request: web.Request) -> web.Response:
+    """Start to measure what a target really does."""
+    wanted = await read_body(request, NewProbe) if request.body_exists else NewProbe()
+    name = request.match_info["name"]
+    return views.started(await services(request).copies.probe(PROJECT, name, is_quick=wanted.quick))

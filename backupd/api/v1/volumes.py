@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from aiohttp import web
 
 from backupd.api import views
 from backupd.api.body import read_body
 from backupd.api.context import PROJECT, services
 from backupd.api.query import check_query
-from backupd.application.volumes import NewVolume
+from backupd.application.volumes import NewVolume, VolumeChange
+from backupd.model import Volume
 
 routes = web.RouteTableDef()
 
@@ -18,20 +21,40 @@ async def add(request: web.Request) -> web.Response:
     """Register a volume."""
     volume = await services(request).volumes.add(PROJECT, await read_body(request, NewVolume))
     headers = {"Location": f"/v1/volumes/{volume.id}"}
-    return web.json_response(views.volume(volume), status=201, headers=headers)
+    (document,) = await _documents(request, [volume])
+    return web.json_response(document, status=201, headers=headers)
 
 
 @routes.get("/v1/volumes")
 async def index(request: web.Request) -> web.Response:
     """List the volumes."""
     check_query(request)
-    return web.json_response([views.volume(volume) for volume in await services(request).volumes.all(PROJECT)])
+    return web.json_response(await _documents(request, await services(request).volumes.all(PROJECT)))
 
 
 @routes.get("/v1/volumes/{id}")
 async def show(request: web.Request) -> web.Response:
     """Show one volume, by id or name."""
-    return web.json_response(views.volume(await services(request).volumes.one(PROJECT, request.match_info["id"])))
+    volume = await services(request).volumes.one(PROJECT, request.match_info["id"])
+    (document,) = await _documents(request, [volume])
+    return web.json_response(document)
+
+
+@routes.patch("/v1/volumes/{id}")
+async def change(request: web.Request) -> web.Response:
+    """Give one volume, by id or name, another backup type."""
+    new = await read_body(request, VolumeChange)
+    volume = await services(request).volumes.change(PROJECT, request.match_info["id"], new)
+    (document,) = await _documents(request, [volume])
+    return web.json_response(document)
+
+
+@routes.get("/v1/volumes/{id}/retention")
+async def retention(request: web.Request) -> web.Response:
+    """Show what retention would keep and delete of one volume's backups."""
+    check_query(request)
+    judged = await services(request).retention.of_volume(PROJECT, request.match_info["id"])
+    return web.json_response(views.retention(judged))
 
 
 @routes.delete("/v1/volumes/{id}")
@@ -39,3 +62,7 @@ async def remove(request: web.Request) -> web.Response:
     """Forget one volume, by id or name."""
     await services(request).volumes.remove(PROJECT, request.match_info["id"])
     return web.Response(status=204)
+
+
+async def _documents(request: web.Request, volumes: list[Volume]) -> list[dict[str, Any]]:
+    return [views.volume(one) for one in await services(request).volumes.details(volumes)]

@@ -10,6 +10,7 @@ import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from backupd.clock import SystemClock
@@ -48,6 +49,11 @@ class ServerProcess:
 
     def start(self) -> None:
         """Start it and return when it answers; RuntimeError with the end of its log when it does not."""
+        self.launch()
+        self.await_ready()
+
+    def launch(self) -> None:
+        """Start it and do not wait, so that several may start at a time; ``await_ready`` comes next."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command,
@@ -57,6 +63,9 @@ class ServerProcess:
                 stderr=log,
                 start_new_session=True,
             )
+
+    def await_ready(self) -> None:
+        """Return when it answers; RuntimeError with the end of its log when it does not."""
         clock = SystemClock()
         deadline_s = clock.monotonic() + self._start_timeout_s
         while not self._is_ready():
@@ -82,7 +91,10 @@ class ServerProcess:
 
     def pause(self) -> None:
         """Let it hang: connections stand, and nothing is answered."""
+        assert self._process is not None
         self._signal(signal.SIGSTOP)
+        # The last of its threads may answer for a while on a busy machine.
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
         self._signal(signal.SIGCONT)
@@ -109,6 +121,15 @@ def free_port() -> int:
         listening.bind(("127.0.0.1", 0))
         port: int = listening.getsockname()[1]
         return port
+
+
+def free_ports(count: int) -> list[int]:
+    """Return as many of them, all different."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for listening in sockets:
+            listening.bind(("127.0.0.1", 0))
+        return [listening.getsockname()[1] for listening in sockets]
 
 
 def answers(url: str, *, timeout_s: float = 1.0) -> bool:

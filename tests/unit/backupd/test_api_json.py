@@ -46,7 +46,7 @@ def test_a_good_text_is_parsed() -> None:
         (NewVerification, {"backup": None}, "backup: missing; expected a string"),
         (NewVerification, {"backup": 1}, "backup = 1: expected a string"),
         (NewVerification, {"backups": "x"}, 'backups: unknown field; did you mean "backup"?'),
-        (NewVerification, {"zzz": 1}, "zzz: unknown field; expected backup"),
+        (NewVerification, {"zzz": 1}, "zzz: unknown field; expected backup, target"),
         (NewRestore, {"backup": "x", "path": "/a", "overwrite": 1}, "overwrite = 1: expected true or false"),
         (
             NewRestore,

@@ -31,7 +31,7 @@ async def test_targets_are_listed_without_secrets(served: Served) -> None:
     assert local["name"] == "local"
     assert local["capabilities"]["conditional_put"] is True
     assert other["url"] == "s3://host/bucket"
-    assert await served.get("/v1/targets/local") == local
+    assert await served.get("/v1/targets/local") == {**local, "probe": None}
 
 
 async def test_a_backup_type_is_added_shown_listed_and_removed(served: Served) -> None:
@@ -41,9 +41,17 @@ async def test_a_backup_type_is_added_shown_listed_and_removed(served: Served) -
     assert added == {
         "id": added["id"],
         **body,
+        "copies": [],
+        "quorum": 1,
         "chunk_size_bytes": 262144,
         "is_deduplicated": True,
+        "bytes_per_s": 0,
+        "verify_bytes": 0,
+        "retention": None,
+        "is_configured": False,
         "created_at": added["created_at"],
+        "targets": [{"name": "local", "conditional_put": True, "object_size_bytes_max": 2**63 - 1}],
+        "problems": [],
     }
     assert await served.get("/v1/backup-types") == [added]
     for name in ("fast", added["id"]):
@@ -65,6 +73,66 @@ async def test_a_volume_is_added_shown_listed_and_removed(with_volume: Served) -
     assert await with_volume.get("/v1/volumes/second") == added
     assert await with_volume.delete("/v1/volumes/second") == (204, None)
     assert len(await with_volume.get("/v1/volumes")) == 1
+
+
+async def test_a_type_has_all_its_targets_and_what_each_can_do(served: Served) -> None:
+    body = {"name": "both", "target": "local", "copies": ["other"], "quorum": 2, "retention": "short"}
+    status, added = await served.post("/v1/backup-types", body)
+    assert (status, added["copies"], added["quorum"], added["retention"]) == (201, ["other"], 2, "short")
+    assert [(one["name"], one["conditional_put"]) for one in added["targets"]] == [("local", True), ("other", True)]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("copies", "other", "a list of strings"),
+        ("copies", [1], "a list of strings"),
+        ("quorum", 2, "an integer from 1 to 1, the number of targets"),
+        ("bytes_per_s", 1.5, "an integer"),
+        ("retention", "long", "a retention of the configuration: short"),
+    ],
+)
+async def test_a_bad_field_of_a_type_is_named(served: Served, field: str, value: object, expected: str) -> None:
+    status, problem = await served.post("/v1/backup-types", {"name": "odd", "target": "local", field: value})
+    assert (status, problem["code"]) == (400, "request.invalid")
+    assert problem["detail"].startswith(f"{field} = ")
+    assert problem["detail"].endswith(f"expected {expected}")
+
+
+async def test_a_volume_gets_another_type_and_goes_back_to_the_default(with_volume: Served) -> None:
+    await with_volume.post("/v1/backup-types", {"name": "fast", "target": "local"})
+    status, changed = await with_volume.patch("/v1/volumes/disk", {"backup_type": "fast"})
+    assert (status, changed["backup_type"], changed["backup_type_from"]) == (200, "fast", "volume")
+    status, changed = await with_volume.patch("/v1/volumes/disk", {"backup_type": None})
+    assert (status, changed["backup_type_id"], changed["backup_type"]) == (200, None, None)
+    assert await with_volume.get("/v1/volumes/disk") == changed
+
+
+async def test_a_change_of_a_volume_says_what_it_changes(with_volume: Served) -> None:
+    status, problem = await with_volume.patch("/v1/volumes/disk", {})
+    assert (status, problem["detail"]) == (400, "backup_type: missing; expected a string or null")
+    status, problem = await with_volume.patch("/v1/volumes/disk", {"name": "new"})
+    assert (status, problem["detail"]) == (400, "name: unknown field; expected backup_type")
+
+
+async def test_a_backup_may_not_name_just_any_type(with_volume: Served) -> None:
+    await with_volume.post("/v1/backup-types", {"name": "fast", "target": "local"})
+    status, problem = await with_volume.post("/v1/backups", {"volume": "disk", "backup_type": "fast"})
+    assert status == 400
+    assert problem["detail"].startswith('backup_type = "fast": expected one of standard')
+
+
+async def test_retention_is_shown_with_its_reasons(with_volume: Served) -> None:
+    await with_volume.post("/v1/backup-types", {"name": "thin", "target": "local", "retention": "short"})
+    await with_volume.patch("/v1/volumes/disk", {"backup_type": "thin"})
+    made = [await with_volume.world.add_backup() for _ in range(3)]
+    shown = await with_volume.get("/v1/volumes/disk/retention")
+    assert (shown["backup_type"], shown["retention"], shown["rules"]["keep_last"]) == ("thin", "short", 2)
+    assert [(one["id"], one["is_kept"], one["reasons"]) for one in shown["backups"]] == [
+        (made[2].id, True, ["last"]),
+        (made[1].id, True, ["last"]),
+        (made[0].id, False, []),
+    ]
 
 
 async def test_a_name_that_is_taken_is_a_conflict(with_volume: Served) -> None:

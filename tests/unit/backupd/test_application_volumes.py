@@ -48,8 +48,19 @@ async def test_a_type_has_the_defaults_of_the_model(world: World) -> None:
         ({"chunk_size_bytes": 32 * 1024}, "chunk_size_bytes = 32768: expected a power of two from 65536"),
         ({"chunk_size_bytes": 8 * 1024**2}, "chunk_size_bytes = 8388608: expected a power of two from 65536"),
         ({"chunk_size_bytes": 0}, "chunk_size_bytes = 0: expected a power of two from 65536"),
-        ({"compression_level": 0}, "compression_level = 0: expected an integer from 1 to 19"),
-        ({"compression_level": 20}, "compression_level = 20: expected an integer from 1 to 19"),
+        ({"compression_level": -1}, "compression_level = -1: expected an integer from 0 to 19"),
+        ({"compression_level": 20}, "compression_level = 20: expected an integer from 0 to 19"),
+        ({"copies": ("s3",)}, 'copies[0] = "s3": expected a target of the configuration: local, other'),
+        ({"copies": ("other", "local")}, 'copies[1] = "local": expected each target once'),
+        ({"quorum": 0}, "quorum = 0: expected an integer from 1 to 1, the number of targets"),
+        ({"copies": ("other",), "quorum": 3}, "quorum = 3: expected an integer from 1 to 2, the number of targets"),
+        ({"bytes_per_s": -1}, "bytes_per_s = -1: expected an integer from 0 to 1125899906842624"),
+        ({"verify_bytes": 2**60}, "verify_bytes = 1152921504606846976: expected an integer from 0 to 1125899906842624"),
+        ({"retention": "long"}, 'retention = "long": expected a retention of the configuration: short'),
+        (
+            {"quorum": 0, "compression_level": 20},
+            "quorum = 0: expected an integer from 1 to 1, the number of targets; ",
+        ),
     ],
 )
 async def test_a_bad_field_of_a_type_is_named(world: World, fields: dict[str, Any], message: str) -> None:

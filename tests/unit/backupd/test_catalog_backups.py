@@ -52,7 +52,7 @@ async def test_a_backup_and_its_job_are_added_together(catalog: Catalog) -> None
 async def test_a_second_backup_of_a_volume_waits_for_the_first(catalog: Catalog) -> None:
     volume = await add_volume(catalog)
     first = await add_creating(catalog, volume)
-    with pytest.raises(Conflict, match=f"backup {first.backup_id} of this volume is still being created"):
+    with pytest.raises(Conflict, match=f"backup {first.of_backup} of this volume is still being created"):
         await add_creating(catalog, volume)
     assert len(await catalog.backups(PROJECT)) == len(await catalog.jobs(PROJECT)) == 1
 
@@ -68,7 +68,7 @@ async def test_a_parent_that_is_going_away_is_refused(catalog: Catalog) -> None:
 async def test_a_published_backup_has_its_result(catalog: Catalog) -> None:
     job = await claim(catalog, await add_creating(catalog))
     await publish(catalog, job)
-    found = await catalog.backup(PROJECT, job.backup_id)
+    found = await catalog.backup(PROJECT, job.of_backup)
     assert (found.state, found.size_bytes, found.statistics) == (BackupState.AVAILABLE, 4096, RESULT.statistics)
     assert found.finished_at == START
 
@@ -86,7 +86,7 @@ async def test_a_job_that_ends_badly_leaves_its_backup_in_error(catalog: Catalog
     failure = Failure("source.changed", "it is no longer what was opened")
     await catalog.finish_job(job.id, job.fence, state, failure, Progress())
     assert await state_of(catalog, job) == (state, BackupState.ERROR)
-    assert (await catalog.backup(PROJECT, job.backup_id)).failure == failure
+    assert (await catalog.backup(PROJECT, job.of_backup)).failure == failure
 
 
 @pytest.mark.parametrize("state", [JobState.FAILED, JobState.CANCELLED])
@@ -141,7 +141,7 @@ async def test_a_deletion_cancelled_before_it_began_leaves_the_backup_as_it_was(
 async def test_a_backup_in_error_is_not_made_available_by_a_cancelled_deletion(catalog: Catalog) -> None:
     job = await claim(catalog, await add_creating(catalog))
     await finish(catalog, job, JobState.FAILED)
-    backup = await catalog.backup(PROJECT, job.backup_id)
+    backup = await catalog.backup(PROJECT, job.of_backup)
     await catalog.request_cancel(PROJECT, (await begin_delete(catalog, backup)).id)
     assert await catalog.backup(PROJECT, backup.id) == backup
 
@@ -149,7 +149,7 @@ async def test_a_backup_in_error_is_not_made_available_by_a_cancelled_deletion(c
 async def test_a_backup_that_is_being_created_is_not_deleted(catalog: Catalog) -> None:
     job = await add_creating(catalog)
     with pytest.raises(Conflict, match="is creating, expected available or error"):
-        await begin_delete(catalog, await catalog.backup(PROJECT, job.backup_id))
+        await begin_delete(catalog, await catalog.backup(PROJECT, job.of_backup))
 
 
 @pytest.mark.parametrize("kind", [JobKind.RESTORE, JobKind.VERIFY])
@@ -186,15 +186,21 @@ async def test_a_job_needs_its_backup(catalog: Catalog) -> None:
 
 async def test_the_latest_available_backup_that_fits_is_found(catalog: Catalog) -> None:
     volume = await add_volume(catalog)
-    wanted: dict[str, Any] = {"target": "local", "chunk_size_bytes": 262144, "is_encrypted": True}
-    changes: list[dict[str, Any]] = [{}, {"target": "other"}, {"chunk_size_bytes": 65536}, {"is_encrypted": False}]
+    wanted: dict[str, Any] = {"target": "local", "copies": (), "chunk_size_bytes": 262144, "is_encrypted": True}
+    changes: list[dict[str, Any]] = [
+        *({}, {"target": "other"}, {"copies": ("other",)}, {"chunk_size_bytes": 65536}, {"is_encrypted": False}),
+    ]
     added = [
         await add_available(catalog, volume, created_at=START + timedelta(minutes=minute), **change)
         for minute, change in enumerate([{}, *changes])
     ]
-    found = [await catalog.latest_available(volume.id, **(wanted | change)) for change in changes]
+    found = [await _latest(catalog, volume.id, **(wanted | change)) for change in changes]
     assert found == added[1:]
-    assert await catalog.latest_available(volume.id, **(wanted | {"target": "none"})) is None
+    assert await _latest(catalog, volume.id, **(wanted | {"target": "none"})) is None
+
+
+async def _latest(catalog: Catalog, volume_id: str, *, target: str, copies: tuple[str, ...], **fits: Any) -> Any:
+    return await catalog.latest_available(volume_id, targets=(target, *copies), **fits)
 
 
 async def test_backups_are_listed_newest_first_and_by_volume(catalog: Catalog) -> None:

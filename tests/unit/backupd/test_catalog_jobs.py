@@ -144,7 +144,7 @@ async def test_a_queued_backup_is_cancelled_at_once(catalog: Catalog) -> None:
     job = await add_creating(catalog)
     assert await catalog.request_cancel(PROJECT, job.id) is JobState.CANCELLED
     assert await state_of(catalog, job) == (JobState.CANCELLED, BackupState.ERROR)
-    assert (await catalog.backup(PROJECT, job.backup_id)).failure == Failure("job.cancelled", "cancelled on request")
+    assert (await catalog.backup(PROJECT, job.of_backup)).failure == Failure("job.cancelled", "cancelled on request")
     assert await catalog.claim_job("node-a", LEASE_S) is None
 
 

@@ -61,10 +61,11 @@ async def test_the_name_of_a_backup_type_is_taken_once(catalog: Catalog) -> None
 
 async def test_a_backup_type_in_use_is_not_deleted(catalog: Catalog) -> None:
     volume = await add_volume(catalog)
+    (backup_type,) = await catalog.backup_types()
     with pytest.raises(Conflict, match=volume.name):
-        await catalog.delete_backup_type(volume.backup_type_id)
+        await catalog.delete_backup_type(backup_type.id)
     await catalog.delete_volume(volume.id)
-    await catalog.delete_backup_type(volume.backup_type_id)
+    await catalog.delete_backup_type(backup_type.id)
     assert await catalog.backup_types() == []
 
 
@@ -76,8 +77,8 @@ async def test_a_volume_is_found_by_id_and_by_name_in_its_project(catalog: Catal
 
 
 async def test_the_name_of_a_volume_is_taken_once_in_a_project(catalog: Catalog) -> None:
-    volume = await add_volume(catalog, name="disk")
-    backup_type = await catalog.backup_type(volume.backup_type_id)
+    await add_volume(catalog, name="disk")
+    (backup_type,) = await catalog.backup_types()
     with pytest.raises(Conflict, match="name 'disk'"):
         await catalog.add_volume(make_volume(backup_type, name="disk"))
     elsewhere = make_volume(backup_type, name="disk", project="another")

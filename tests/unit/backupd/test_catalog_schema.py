@@ -21,6 +21,8 @@ from tests.support.builders import make_backup_type
 from tests.support.catalogs import open_catalog
 from tests.support.virtual_clock import VirtualClock
 
+_OLD_TABLES = ("backup_types", "volumes", "backups", "jobs", "attempts", "job_packs")
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
@@ -79,7 +81,7 @@ async def test_a_database_of_a_newer_version_is_refused_and_kept(path: Path) -> 
     await open_and_close(path)
     with closing(sqlite3.connect(path)) as database, database:
         database.execute("UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(CatalogError, match="revision 9999, which is newer than this version's 0001"):
+    with pytest.raises(CatalogError, match="revision 9999, which is newer than this version's 0002"):
         await open_and_close(path)
     with closing(sqlite3.connect(path)) as database:
         assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]
@@ -113,3 +115,20 @@ async def test_sqlite_is_set_up_for_durability(path: Path, pragma: str, expected
     async with open_catalog(path, VirtualClock()) as catalog:
         found = await catalog._run(lambda connection: connection.exec_driver_sql(f"PRAGMA {pragma}").scalar())
     assert found == expected
+
+
+def test_a_catalog_of_the_first_revision_keeps_everything_and_knows_its_copies(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as old, old:
+        old.executescript((Path(__file__).parent / "catalog-0001.sql").read_text())
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("PRAGMA foreign_keys = ON")
+        before = {table: connection.exec_driver_sql(f"SELECT * FROM {table}").all() for table in _OLD_TABLES}
+        schema.upgrade(connection)
+        for table, rows in before.items():
+            kept = connection.exec_driver_sql(f"SELECT * FROM {table}").all()
+            assert [tuple(row)[: len(old)] for row, old in zip(kept, rows, strict=True)] == [tuple(row) for row in rows]
+        copies = connection.exec_driver_sql("SELECT backup_id, target, state FROM backup_copies").all()
+        assert [tuple(row) for row in copies] == [("backup-1", "local", "complete")]
+        assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
+    engine.dispose()

@@ -86,13 +86,58 @@ async def test_types_and_volumes_are_added_listed_and_removed(shell: Shell) -> N
     assert (shell.document["chunk_size_bytes"], shell.document["is_encrypted"]) == (65536, False)
     assert await shell("volume", "add", "disk", "--path", path, "--type", "fast", "--allow-live") == 0
     assert await shell("volume", "list", terminal=True) == 0
-    assert shell.out.splitlines()[0].split() == ["NAME", "PATH", "BACKUP", "TYPE", "ALLOW", "LIVE", "ID"]
-    assert shell.out.splitlines()[1].split()[:4] == ["disk", path, "fast", "yes"]
+    assert shell.out.splitlines()[0].split() == [
+        *("NAME", "PATH", "BACKUP", "TYPE", "BACKUP", "TYPE", "FROM", "ALLOW", "LIVE", "ID")
+    ]
+    assert shell.out.splitlines()[1].split()[:5] == ["disk", path, "fast", "volume", "yes"]
     assert await shell("volume", "remove", "disk", terminal=True) == 0
     assert shell.out == "volume disk is registered no longer\n"
     assert await shell("type", "remove", "fast") == 0
     assert await shell("type", "list") == 0
     assert shell.document == []
+
+
+async def test_a_type_has_every_field_and_shows_its_targets(shell: Shell) -> None:
+    command = ("type", "add", "both", "--target", "local", "--copy", "other", "--quorum", "2", "--retention", "short")
+    assert await shell(*command, "--bytes-per-s", "1000", "--verify-bytes", "2000", "--compression-level", "0") == 0
+    added = shell.document
+    assert (added["copies"], added["quorum"], added["retention"]) == (["other"], 2, "short")
+    assert (added["bytes_per_s"], added["verify_bytes"], added["compression_level"]) == (1000, 2000, 0)
+    assert await shell("type", "list", terminal=True) == 0
+    assert "both  local, other  2 " in shell.out
+    assert await shell("type", "show", "both", terminal=True) == 0
+    assert "targets.2.name                   other\n" in shell.out
+
+
+async def test_a_volume_is_given_another_type_and_the_default(with_volume: Shell) -> None:
+    assert await with_volume("type", "add", "fast", "--target", "local") == 0
+    assert await with_volume("volume", "set-type", "disk", "fast") == 0
+    assert with_volume.document["backup_type"] == "fast"
+    assert await with_volume("volume", "set-type", "disk", "--default") == 0
+    assert with_volume.document["backup_type_id"] is None
+    assert await with_volume("backup", "create", "disk") == 5
+    assert "HINT: backupctl volume set-type disk TYPE" in with_volume.err
+
+
+async def test_a_volume_needs_no_type_of_its_own(shell: Shell) -> None:
+    path = shell.world.sources / "disk.img"
+    path.touch()
+    assert await shell("volume", "add", "disk", "--path", str(path)) == 0
+    assert shell.document["backup_type"] is None
+
+
+async def test_a_backup_names_its_type(with_volume: Shell) -> None:
+    assert await with_volume("backup", "create", "disk", "--type", "standard") == 0
+    assert await with_volume("backup", "create", "disk", "--type", "gold") == 4
+
+
+async def test_retention_is_a_table(with_volume: Shell) -> None:
+    backup = await with_volume.world.add_backup()
+    assert await with_volume("volume", "retention", "disk", terminal=True) == 0
+    assert with_volume.out.splitlines()[0].split() == ["NAME", "CREATED", "AT", "IS", "KEPT", "REASONS", "ID"]
+    assert with_volume.out.splitlines()[1].split()[2:] == ["yes", "the", "policy", "has", "no", "rule", backup.id]
+    assert await with_volume("volume", "retention", "disk") == 0
+    assert with_volume.document["backups"][0]["is_kept"]
 
 
 async def test_targets_are_listed_and_shown(shell: Shell) -> None:
@@ -236,7 +281,10 @@ async def test_the_token_of_the_file_is_sent(tmp_path: Path) -> None:
         assert await shell("volume", "list", "--token-file", str(token_file)) == 0
 
 
-@pytest.mark.parametrize("arguments", [["volume"], ["nothing"], ["backup", "create", "a", "--full", "--incremental"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["volume"], ["nothing"], ["backup", "create", "a", "--full", "--incremental"], ["volume", "set-type", "a"]],
+)
 def test_a_bad_command_line_is_a_usage_error(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         build_parser().parse_args(arguments)

@@ -32,8 +32,12 @@ def test_an_empty_table_has_its_headings() -> None:
 def test_a_listing_flattens_inner_documents() -> None:
     document = {"id": "1", "progress": {"done_bytes": 0}, "attempts": [{"state": "lost"}], "empty": []}
     assert listing(document) == (
-        "id                   1\nprogress.done_bytes  0 B\nattempts.1.state     lost\nempty                []\n"
+        "id                   1\nprogress.done_bytes  0 B\nattempts.1.state     lost\nempty                -\n"
     )
+
+
+def test_a_list_of_names_is_one_cell() -> None:
+    assert table([{"reasons": ["last", "daily"]}], ("reasons",)) == "REASONS\nlast, daily\n"
 
 
 def test_characters_that_steer_a_terminal_are_not_printed() -> None:

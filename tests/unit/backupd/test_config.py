@@ -8,9 +8,12 @@ import pytest
 
 from backupd.config import (
     Address,
+    BackupTypeConfig,
     Config,
     DaemonConfig,
     PathsConfig,
+    PolicyConfig,
+    RetentionConfig,
     TargetConfig,
     TargetDefaults,
     default_path,
@@ -233,7 +236,14 @@ def test_the_page_has_every_key_and_no_other() -> None:
     documented = set()
     for section, body in re.findall(r"^## `\[(.+?)\]`\n(.*?)(?=^## |\Z)", PAGE.read_text(), re.DOTALL | re.MULTILINE):
         documented |= {(section, key) for key in re.findall(r"^\| `(\w+)` \|", body, re.MULTILINE)}
-    sections = {"daemon": DaemonConfig, "paths": PathsConfig, "defaults": TargetDefaults}
+    sections = {
+        "daemon": DaemonConfig,
+        "paths": PathsConfig,
+        "defaults": TargetDefaults,
+        "retention.NAME": RetentionConfig,
+        "backup_types.NAME": BackupTypeConfig,
+        "policy": PolicyConfig,
+    }
     keys = {(name, field.name) for name, section in sections.items() for field in fields(section)}
     own = {field.name for field in fields(TargetConfig)} - {field.name for field in fields(TargetDefaults)}
     keys |= {("targets.NAME", name) for name in own - {"name"}}

@@ -52,7 +52,7 @@ async def test_a_queued_job_is_done(node: Node, queued: Job) -> None:
 async def test_a_new_job_wakes_the_worker(node: Node, queued: Job) -> None:
     async with node.working(nothing) as worker:
         await node.catalog.wrote("no job")
-        await add_queued(node.catalog, await node.catalog.backup(PROJECT, queued.backup_id))
+        await add_queued(node.catalog, await node.catalog.backup(PROJECT, queued.of_backup))
         worker.wake()
         await node.catalog.wrote("finish succeeded")
 
@@ -60,14 +60,14 @@ async def test_a_new_job_wakes_the_worker(node: Node, queued: Job) -> None:
 async def test_a_job_of_another_node_is_found_by_looking_now_and_then(node: Node, queued: Job) -> None:
     async with node.working(nothing):
         await node.catalog.wrote("no job")
-        await add_queued(node.catalog, await node.catalog.backup(PROJECT, queued.backup_id))
+        await add_queued(node.catalog, await node.catalog.backup(PROJECT, queued.of_backup))
         await node.clock.asleep()
         node.clock.advance(5)
         await node.catalog.wrote("finish succeeded")
 
 
 async def test_no_more_jobs_are_claimed_than_may_run(node: Node, queued: Job, body: Body) -> None:
-    backup = await node.catalog.backup(PROJECT, queued.backup_id)
+    backup = await node.catalog.backup(PROJECT, queued.of_backup)
     waiting = [await add_queued(node.catalog, backup) for _ in range(2)]
     async with node.working(body, running_jobs_max=2) as worker:
         first = [(await body.begun.get()).id for _ in range(2)]
@@ -102,7 +102,7 @@ async def test_a_job_that_fails_does_not_disturb_the_next(node: Node, queued: Jo
 
     async with node.working(body, running_jobs_max=1) as worker:
         await node.catalog.wrote("finish failed")
-        await add_queued(node.catalog, await node.catalog.backup(PROJECT, queued.backup_id))
+        await add_queued(node.catalog, await node.catalog.backup(PROJECT, queued.of_backup))
         worker.wake()
         await node.catalog.wrote("finish succeeded")
 

@@ -1,0 +1,155 @@
+"""Packs from one target to another as they are, each checked on the way; no key is needed for that."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Sequence
+
+from backupd.errors import CorruptObject
+from backupd.pipeline.budget import ByteBudget
+from backupd.pipeline.fetch import NodeFetcher, read_again_if_corrupt
+from backupd.pipeline.nodes import NodeCache
+from backupd.pipeline.progress import ProgressMeter
+from backupd.pipeline.workers import Workers
+from backupd.repository import layout
+from backupd.repository.manifest import Manifest
+from backupd.repository.ranges import Range
+from backupd.repository.repository import Repository
+from chunker import frame, pack
+from chunker.errors import CorruptFrame, CorruptPack
+from chunker.node import Pointer
+from chunker.tree import TreeReader, difference
+from targets.base import Target
+from targets.errors import ObjectNotFound
+
+COPIES_MAX = 4
+_PACKS_REMEMBERED = 64 * 1024
+
+
+class PackTransfer:
+    """Copies packs that a destination does not have yet; a damaged one is not passed on.
+
+    What there is to do is known only pack by pack, so the total of ``progress`` grows on the way.
+    """
+
+    def __init__(
+        self,
+        source: Repository,
+        destination: Target,
+        *,
+        workers: Workers,
+        budget: ByteBudget,
+        progress: ProgressMeter,
+    ) -> None:
+        self._source = source
+        self._destination = destination
+        self._workers = workers
+        self._budget = budget
+        self._progress = progress
+        self.copied_packs = 0
+
+    async def run(self, pack_ids: AsyncIterator[bytes]) -> None:
+        """Copy what is missing, a few at a time. CorruptObject names a pack that is lost or damaged."""
+        queue: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=1)
+
+        async def copy() -> None:
+            while (pack_id := await queue.get()) is not None:
+                if not await self._is_there(pack_id):
+                    await self._copy(pack_id)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(COPIES_MAX):
+                group.create_task(copy())
+            async for pack_id in pack_ids:
+                await queue.put(pack_id)
+            for _ in range(COPIES_MAX):
+                await queue.put(None)
+
+    async def _is_there(self, pack_id: bytes) -> bool:
+        try:
+            await self._destination.head(layout.pack(pack_id))
+        except ObjectNotFound:
+            return False
+        return True
+
+    async def _copy(self, pack_id: bytes) -> None:
+        size_bytes = await self._source.pack_size(pack_id)
+        self._progress.total_bytes += size_bytes
+        async with self._budget.lend(_rounded(size_bytes)) as buffer:
+            body = buffer[:size_bytes]
+
+            async def read() -> None:
+                await self._source.fetch(Range(pack_id, 0, size_bytes, []), body)
+                await self._workers.run(check_pack, pack_id, body)
+
+            await read_again_if_corrupt(read)
+            await self._destination.put(layout.pack(pack_id), body)
+        self.copied_packs += 1
+        self._progress.add(size_bytes)
+
+
+def check_pack(pack_id: bytes, body: memoryview) -> None:
+    """Raise CorruptObject, which names the pack, unless its footer and the checksum of every frame hold. Blocks."""
+    key = layout.pack(pack_id)
+    try:
+        for entry in pack.read_footer(pack_id, len(body), body):
+            try:
+                frame.check(body[entry.offset : entry.offset + entry.length])
+            except CorruptFrame as error:
+                raise CorruptObject(f"{key}: frame {entry.id.hex()} at offset {entry.offset}: {error}") from error
+    except CorruptPack as error:
+        raise CorruptObject(f"{key}: {error}") from error
+
+
+async def packs_of(
+    manifest: Manifest, repository: Repository, workers: Workers, *, without: Manifest | None = None
+) -> AsyncIterator[bytes]:
+    """Yield each pack that a backup refers to; one may come again when very many others came between.
+
+    What it shares with ``without``, whose packs are there already, is neither read nor given.
+    """
+    nodes = NodeCache(NodeFetcher(repository, workers))
+    seen = _Seen()
+
+    async def load(pointers: Sequence[Pointer]) -> list[bytes]:
+        met.extend(pointer.pack for pointer in pointers)
+        return await nodes.load(pointers)
+
+    met: list[bytes] = []
+    reader = TreeReader(manifest.tree, load)
+    if without is None:
+        async for leaf in reader.leaves(0, manifest.tree.chunk_count):
+            met.extend(pointer.pack for pointer in leaf.values())
+            for pack_id in seen.new(met):
+                yield pack_id
+    else:
+        async for index in difference(without.tree, manifest.tree, load):
+            async for leaf in reader.leaves(index, index + 1):
+                met.extend(pointer.pack for pointer in leaf.values())
+            for pack_id in seen.new(met):
+                yield pack_id
+    for pack_id in seen.new(met):
+        yield pack_id
+
+
+class _Seen:
+    """Which packs were given, as far as a bounded memory goes."""
+
+    def __init__(self) -> None:
+        self._packs: OrderedDict[bytes, None] = OrderedDict()
+
+    def new(self, met: list[bytes]) -> list[bytes]:
+        """Return those of ``met`` that are new, which is empty from then on."""
+        fresh = [pack_id for pack_id in dict.fromkeys(met) if pack_id not in self._packs]
+        met.clear()
+        self._packs.update(dict.fromkeys(fresh))
+        while len(self._packs) > _PACKS_REMEMBERED:
+            self._packs.popitem(last=False)
+        return fresh
+
+
+def _rounded(size_bytes: int) -> int:
+    """Return a size that many buffers have, so that they are used again."""
+    unit = 4 * 1024 * 1024
+    return -(-size_bytes // unit) * unit

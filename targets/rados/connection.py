@@ -1,0 +1,72 @@
+"""The one session of a target: opened when it can be, closed when nothing uses it any more."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from typing import TypeVar
+
+from targets.errors import Retryable
+from targets.rados.completions import Completions, Ending, Outcome, Submit, done
+from targets.rados.options import RadosOptions
+from targets.rados.session import Namespace, Session
+
+T = TypeVar("T")
+
+_THREADS = 4  # For what blocks: connecting, pages of listings, copies of large bodies.
+
+
+class Connection:
+    """Making one connects, and raises what is wrong for good; a cluster that does not answer is asked again later."""
+
+    def __init__(self, library: ctypes.CDLL, namespace: Namespace, options: RadosOptions) -> None:
+        self._library = library
+        self._namespace = namespace
+        self._options = options
+        self._session: Session | None = None
+        self._opening: Future[None] | None = None
+        with suppress(Retryable):  # The next request tries again, and tells.
+            self._open()
+        self._completions = Completions(library)
+        self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="target-rados")
+
+    async def session(self) -> Session:
+        """Return the session, after opening it if need be. What asks at the same time shares one attempt."""
+        while self._session is None:
+            if self._opening is None or self._opening.done():
+                self._opening = self._executor.submit(self._open)
+            await done(self._opening)
+        return self._session
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Do what blocks in a thread, to its end."""
+        return await done(self._executor.submit(work))
+
+    def start(self, submit: Submit, *, in_thread: bool = False) -> Ending[Outcome]:
+        """Submit a request and return its outcome to come."""
+        ending: Ending[Outcome] = Ending(loop=asyncio.get_running_loop())
+        token = self._completions.expect(ending, submit)
+        if in_thread:
+            self._executor.submit(self._completions.submit, token)
+        else:
+            self._completions.submit(token)
+        return ending
+
+    async def aclose(self) -> None:
+        """Wait for what is under way, then disconnect and end the threads."""
+        await self._completions.settled()
+        # Waiting for threads blocks, so it takes a thread too; that one is idle when it is waited for.
+        with ThreadPoolExecutor(1, thread_name_prefix="target-rados-close") as closer:
+            await done(closer.submit(self._close))
+
+    def _open(self) -> None:
+        self._session = Session(self._library, self._namespace, self._options)
+
+    def _close(self) -> None:
+        self._executor.shutdown()
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()

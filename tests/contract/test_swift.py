@@ -1,0 +1,82 @@
+"""Swift keeps the contract, with each login, bare and as the daemon uses it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from targets.base import Target
+from targets.swift import Place, SwiftOptions, SwiftTarget
+from targets.testing import TargetContract
+from targets.wrappers.faults import Effect, Fault, Faults
+from targets.wrappers.single_writer import SingleWriter
+from tests.contract.test_targets import limited, retried
+from tests.support.servers.keystone import Keystone
+from tests.support.servers.rgw import Rgw
+from tests.support.servers.swift import Swift
+from tests.support.swift_targets import on_rgw, opened, password, v1
+
+# The first test of each starts servers, and these store 50 objects a second and less.
+pytestmark = pytest.mark.timeout(240)
+MANY_COUNT = 250  # Three pages of 100.
+
+
+class TestSwift(TargetContract):
+    many_count = MANY_COUNT
+
+    @pytest.fixture
+    async def target(self, swift: Swift, tmp_path: Path) -> AsyncIterator[Target]:
+        async with opened(v1(swift, tmp_path), swift.container()) as target:
+            yield target
+
+
+class TestSwiftStack(TargetContract):
+    """As the daemon builds it for a single writer, below a prefix, over a target that fails at times."""
+
+    many_count = MANY_COUNT
+
+    @pytest.fixture
+    async def target(self, swift: Swift, tmp_path: Path) -> AsyncIterator[Target]:
+        faults = (
+            Fault(probability=0.2),
+            Fault(operation="list", after_objects=3, probability=0.2),
+            Fault(effect=Effect.LOST_RESPONSE, probability=0.2),
+        )
+        swift_target = SwiftTarget(Place(swift.container(), "site-1/backups/"), v1(swift, tmp_path))
+        yield retried(limited(SingleWriter(Faults(swift_target, faults, seed=1)), operations_max=8))
+        await swift_target.aclose()
+
+
+@pytest.fixture(scope="module")
+def keystone_options(keystone: Keystone, tmp_path_factory: pytest.TempPathFactory) -> SwiftOptions:
+    return password(keystone, tmp_path_factory.mktemp("keystone-user"))
+
+
+class TestSwiftWithKeystone(TargetContract):
+    many_count = MANY_COUNT
+
+    @pytest.fixture
+    async def target(self, swift_keystone: Swift, keystone_options: SwiftOptions) -> AsyncIterator[Target]:
+        async with opened(keystone_options, swift_keystone.container()) as target:
+            yield target
+
+
+class TestSwiftOfRgw(TargetContract):
+    """Its pages are of 1000 objects."""
+
+    @pytest.fixture
+    async def target(self, rgw: Rgw, tmp_path: Path) -> AsyncIterator[Target]:
+        async with opened(on_rgw(rgw, tmp_path), f"swift-{uuid.uuid4()}") as target:
+            yield target
+
+
+class TestSwiftOfRgwWithSingleWriter(TargetContract):
+    many_count = MANY_COUNT
+
+    @pytest.fixture
+    async def target(self, rgw: Rgw, tmp_path: Path) -> AsyncIterator[Target]:
+        async with opened(on_rgw(rgw, tmp_path), f"swift-{uuid.uuid4()}") as target:
+            yield SingleWriter(target)

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import asyncio
+
+from targets.rados.completions import Ending, all_of
+
+
+async def test_task_is_cancelled_when_what_it_waits_for_has_ended_and_not_before() -> None:
+    ending: Ending[int] = Ending()
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(all_of([ending]))
+        for _ in range(3):
+            await asyncio.sleep(0)
+            task.cancel()
+        await asyncio.sleep(0)
+        assert not task.done()
+        ending.set_result(1)
+    assert task.cancelled()
+
+
+async def test_deadline_is_kept_when_what_it_waits_for_has_ended() -> None:
+    ending: Ending[int] = Ending()
+    asyncio.get_running_loop().call_later(0.01, ending.set_result, 1)
+    passed = False
+    try:
+        async with asyncio.timeout(0):
+            await ending
+    except TimeoutError:
+        passed = True
+    assert passed
+    assert ending.result() == 1
+
+
+async def test_all_results_come_in_order() -> None:
+    endings: list[Ending[int]] = [Ending() for _ in range(3)]
+    for number in (2, 0, 1):
+        endings[number].set_result(number)
+    assert await all_of(endings) == [0, 1, 2]
+    assert await all_of([]) == []
