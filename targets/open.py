@@ -82,6 +82,18 @@ def _open_local(url: SplitResult, options: Mapping[str, Any]) -> Target:
     return LocalTarget(Path(path), read_options("file", LocalOptions, options))
 
 
+def _open_gcs(url: SplitResult, options: Mapping[str, Any]) -> Target:
+    try:
+        from targets.gcs import GcsOptions, GcsTarget
+        from targets.gcs.credentials import credentials_of
+    except ImportError as error:
+        raise Misconfigured(f"target url: gs needs {error.name}: pip install backupd[gcs]") from error
+
+    read = read_options("gs", GcsOptions, options)
+    prefix = unquote(url.path).strip("/")
+    return GcsTarget(url.netloc, f"{prefix}/" if prefix else "", read, credentials_of(read))
+
+
 def _open_s3(url: SplitResult, options: Mapping[str, Any]) -> Target:
     try:
         from targets.s3 import Place, S3Options, S3Target
@@ -104,18 +116,6 @@ def _open_swift(url: SplitResult, options: Mapping[str, Any]) -> Target:
     from targets.swift import Place, SwiftOptions, SwiftTarget
 
     return SwiftTarget(Place.of(url), read_options("swift", SwiftOptions, options))
-
-
-def _open_gcs(url: SplitResult, options: Mapping[str, Any]) -> Target:
-    try:
-        from targets.gcs import GcsOptions, GcsTarget
-        from targets.gcs.credentials import credentials_of
-    except ImportError as error:
-        raise Misconfigured(f"target url: gs needs {error.name}: pip install backupd[gcs]") from error
-
-    read = read_options("gs", GcsOptions, options)
-    prefix = unquote(url.path).strip("/")
-    return GcsTarget(url.netloc, f"{prefix}/" if prefix else "", read, credentials_of(read))
 
 
 _DRIVERS: dict[str, Driver] = {
