@@ -13,7 +13,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import Payload
 from yarl import URL
 
-from targets.errors import Misconfigured, TimedOut, Unavailable
+from targets.errors import Misconfigured, TargetError, TimedOut, Unavailable
 
 # A body up to this size goes out in one piece with its headers: copying it costs less than a second system call.
 _SMALL_BYTES = 64 * 1024
@@ -40,22 +40,29 @@ class HttpClient:
 
     @asynccontextmanager
     async def request(
-        self, method: str, url: URL, *, headers: Mapping[str, str], body: memoryview | bytes = b""
+        self,
+        method: str,
+        url: URL,
+        *,
+        headers: Mapping[str, str],
+        body: memoryview | bytes = b"",
+        around: tuple[bytes, bytes] = (b"", b""),
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send one request, once, and yield its answer, whatever its status. Unavailable, TimedOut, Misconfigured.
 
-        ``url`` is sent as it is, unquoted and unjoined, since signatures cover it. Leaving early closes the
-        connection: nothing goes on.
+        ``url`` is sent as it is, unquoted and unjoined, since signatures cover it. ``around`` is sent before and
+        after the body. Leaving early closes the connection: nothing goes on.
         """
-        with translated(f"{method} {url.origin()}{url.raw_path}"), _data(body) as data:
-            async with self._opened().request(
-                method,
-                url,
-                headers=headers,
-                data=data,
-                allow_redirects=False,
-            ) as response:
-                yield response
+        data = _data(body, around)
+        try:
+            with translated(method, url):
+                async with self._opened().request(
+                    method, url, headers=headers, data=data, allow_redirects=False
+                ) as response:
+                    yield response
+        finally:
+            if isinstance(data, _Pieces):
+                data.let_go()
 
     async def aclose(self) -> None:
         """Close the connections; may be called twice."""
@@ -89,30 +96,28 @@ async def read_into(response: aiohttp.ClientResponse, buffer: memoryview) -> int
 
 
 @contextmanager
-def translated(doing: str) -> Iterator[None]:
-    """Raise what aiohttp raises as the target's own errors; ``doing`` begins the message."""
+def translated(method: str, url: URL) -> Iterator[None]:
+    """Raise what aiohttp raises as the target's own errors, whose message begins with the request."""
     try:
         yield
-    except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError) as error:
-        raise Misconfigured(f"{doing}: the certificate is not trusted: {error}") from error
-    except aiohttp.InvalidURL as error:
-        raise Misconfigured(f"{doing}: not a url") from error
-    except TimeoutError as error:
-        raise TimedOut(f"{doing}: no answer in time") from error
-    except (aiohttp.ClientError, OSError) as error:
-        raise Unavailable(f"{doing}: {str(error) or type(error).__name__}") from error
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        raise _translation(error, f"{method} {url.origin()}{url.raw_path}") from error
 
 
-@contextmanager
-def _data(body: memoryview | bytes) -> Iterator[bytes | Payload | None]:
+def _translation(error: Exception, doing: str) -> TargetError:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
+        return Misconfigured(f"{doing}: the certificate is not trusted: {error}")
+    if isinstance(error, aiohttp.InvalidURL):
+        return Misconfigured(f"{doing}: not a url")
+    if isinstance(error, TimeoutError):
+        return TimedOut(f"{doing}: no answer in time")
+    return Unavailable(f"{doing}: {str(error) or type(error).__name__}")
+
+
+def _data(body: memoryview | bytes, around: tuple[bytes, bytes]) -> bytes | _Pieces | None:
     if len(body) <= _SMALL_BYTES:
-        yield bytes(body) or None
-        return
-    pieces = _Pieces(memoryview(body))
-    try:
-        yield pieces
-    finally:
-        pieces.let_go()
+        return b"".join((around[0], body, around[1])) or None
+    return _Pieces(memoryview(body), around)
 
 
 class _Pieces(Payload):
@@ -123,18 +128,21 @@ class _Pieces(Payload):
 
     _autoclose = True  # There is no file to close.
 
-    def __init__(self, view: memoryview) -> None:
+    def __init__(self, view: memoryview, around: tuple[bytes, bytes]) -> None:
         super().__init__(view)
-        self._size = view.nbytes
+        self._size = len(around[0]) + view.nbytes + len(around[1])
+        self._around = around
         self._view = view
         self._piece = view[:0]
 
     async def write(self, writer: AbstractStreamWriter) -> None:
+        await writer.write(self._around[0])
         for start in range(0, self._view.nbytes, _PIECE_BYTES):
             self._piece.release()
             self._piece = self._view[start : start + _PIECE_BYTES]
             await writer.write(self._piece if _TRANSPORT_COPIES else bytes(self._piece))
             await asyncio.sleep(0)  # The transport may take everything at once; others want their turn.
+        await writer.write(self._around[1])
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         await self.write(writer)

@@ -60,10 +60,11 @@ class Chain:
         due = getattr(self._credentials, "refresh_needed", None)
         return self._credentials is None or (due is not None and bool(due()))
 
-    def forget(self) -> None:
-        """Let the next ``keys`` begin with the files: they may have been written anew."""
+    def keys_anew(self) -> Keys:
+        """Return keys from where they come: files may have been written anew."""
         self._session = _session(self._options)
         self._credentials = None
+        return self.keys()
 
     def site(self) -> Site:
         """Return where the bucket is. Misconfigured when nothing says in which region."""

@@ -14,6 +14,9 @@ from xml.sax.saxutils import escape
 from targets.errors import Unavailable
 from targets.s3.errors import Refusal
 
+_ROOT_BYTES_MAX = 256  # Within these a document's first element begins.
+_NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+
 
 @dataclass(frozen=True, slots=True)
 class Listed:
@@ -107,13 +110,12 @@ def read_refusal(status: int, text: bytes, *, region: str = "") -> Refusal:
 
 def is_error(text: bytes) -> bool:
     """Tell whether an answer of status 200 is an error after all, as that to a long operation may be."""
+    if b"<Error" not in text[:_ROOT_BYTES_MAX]:  # Most answers are long, and none is parsed twice for nothing.
+        return False
     try:
         return _name(_parsed(text)) == "Error"
     except ET.ParseError:
         return False
-
-
-_NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 
 
 def _root(text: bytes, *names: str) -> ET.Element:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 
@@ -127,19 +127,18 @@ class Wire:
             return False
         async with self._asking:
             if self._keys == refused:
-                self._chain.forget()
-                self._keys = await self._asked_keys()
+                self._keys = await self._in_thread(self._chain.keys_anew)
             return self._keys != refused
 
     async def _valid_keys(self) -> Keys:
         if self._keys is None or self._chain.is_due():
             async with self._asking:
                 if self._keys is None or self._chain.is_due():
-                    self._keys = await self._asked_keys()
+                    self._keys = await self._in_thread(self._chain.keys)
         return self._keys
 
-    async def _asked_keys(self) -> Keys:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._chain.keys)
+    async def _in_thread(self, work: Callable[[], Keys]) -> Keys:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
 
 def _sha256(body: Body) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from backupd.clock import SystemClock
 from targets.errors import PermissionDenied, Retryable
 from targets.testing import keys
 from tests.support.buckets import Bucket, make_bucket
@@ -29,7 +30,7 @@ async def test_locked_object_can_neither_be_deleted_nor_hidden(seaweedfs: Seawee
         await target.put("key", b"content", if_absent=True)
         held = bucket.client.get_object_retention(Bucket=bucket.name, Key="key")["Retention"]
         assert held["Mode"] == "COMPLIANCE"
-        left = held["RetainUntilDate"] - datetime.now(UTC)
+        left = held["RetainUntilDate"] - SystemClock().now()
         assert timedelta(days=2, hours=23) < left <= timedelta(days=3)
         with pytest.raises(PermissionDenied):
             await target.delete("key")

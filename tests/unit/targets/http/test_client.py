@@ -50,6 +50,16 @@ async def test_body_arrives_with_its_length(kind: type[bytes | memoryview], size
     assert asked == [f"/ {size_bytes}"]
 
 
+@pytest.mark.parametrize("size_bytes", [0, 7, 1_000_000])
+async def test_what_is_around_the_body_arrives_with_it(size_bytes: int) -> None:
+    asked: list[str] = []
+    async with echoing(asked) as url, opened() as client:
+        body, around = memoryview(bytes(size_bytes)), (b"before", b"after")
+        async with client.request("POST", url, headers={}, body=body, around=around) as answer:
+            assert await answer.read() == b"before" + bytes(size_bytes) + b"after"
+    assert asked == [f"/ {size_bytes + 11}"]
+
+
 async def test_caller_has_its_buffer_back_when_it_is_cancelled() -> None:
     body = bytearray(50_000_000)
     async with hanging() as url, opened() as client:
