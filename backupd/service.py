@@ -46,7 +46,7 @@ from targets.wrappers.retry import Retry
 
 _LEASE_S = 30.0
 _APPLICATION_THREADS = 2  # One may hang on a path of a dead device while the other parses requests.
-_DISK_THREADS = 1  # On top of those that compute: one nearly always waits to read a source or write a restore.
+_SPARE_THREADS = 1  # One more than compute: in a restore, somebody nearly always waits for the disk.
 _log = logging.getLogger(__name__)
 
 
@@ -75,7 +75,7 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
         targets = {name: _limited(observed[name], target, clock) for name, target in config.targets.items()}
         repositories = Repositories(targets, keyring, clock, state.indexes)
         stack.callback(repositories.close)
-        workers = Workers((config.daemon.workers or os.cpu_count() or 1) + _DISK_THREADS)
+        workers = Workers(config.daemon.workers or os.cpu_count() or 1, spare_count=_SPARE_THREADS)
         stack.callback(workers.close)
         executor = stack.enter_context(ThreadPoolExecutor(_APPLICATION_THREADS, thread_name_prefix="application"))
         worker = _worker(config, state, clock, catalog, repositories, workers)
