@@ -57,7 +57,7 @@ from targets.wrappers.single_writer import SingleWriter
 _LEASE_S = 30.0
 _APPLICATION_THREADS = 2  # One may hang on a path of a dead device while the other parses requests.
 _PUBLISHED_MAX = 100  # Backups whose volumes retention has not looked at yet; then publishing waits.
-_DISK_THREADS = 1  # On top of those that compute: one nearly always waits to read a source or write a restore.
+_SPARE_THREADS = 1  # One more than compute: in a restore, somebody nearly always waits for the disk.
 _log = logging.getLogger(__name__)
 
 
@@ -89,7 +89,7 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
         fitness = Fitness(catalog=catalog, clock=clock, targets=_probed(config, opened, clock))
         repositories = Repositories(targets, keyring, clock, state.indexes, fitness.require)
         stack.callback(repositories.close)
-        workers = Workers((config.daemon.workers or os.cpu_count() or 1) + _DISK_THREADS)
+        workers = Workers(config.daemon.workers or os.cpu_count() or 1, spare_count=_SPARE_THREADS)
         stack.callback(workers.close)
         executor = stack.enter_context(ThreadPoolExecutor(_APPLICATION_THREADS, thread_name_prefix="application"))
         published: asyncio.Queue[Job] = asyncio.Queue(_PUBLISHED_MAX)

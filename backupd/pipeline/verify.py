@@ -45,7 +45,9 @@ class VerifyPipeline:
         # One chunk at a time: its plain bytes are still in the processor's cache when they are hashed.
         self._cut = Cut.of(manifest, run_size_bytes=manifest.chunk_size_bytes)
         self._nodes = NodeCache(NodeFetcher(repository, workers))
-        self._decoding = decoding(repository, workers, budget, cut=self._cut, write=_discard)
+        self._decoding = decoding(
+            repository, workers, budget, cut=self._cut, threads_max=workers.thread_count, write=_discard
+        )
 
     async def run(self) -> None:
         """Return when every byte of the backup was read and is right; CorruptObject names what is not."""
