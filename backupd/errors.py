@@ -18,6 +18,8 @@ BackupdError
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class BackupdError(Exception):
     """The root of all errors of the daemon; ``code`` is stable, ``http_status`` is for the API."""
@@ -55,9 +57,17 @@ class Conflict(BackupdError):
 
 
 class ConfigError(BackupdError):
-    """The configuration is wrong; the message names file, key and value."""
+    """The configuration is wrong; each problem names key and value, and whoever knows the file adds it."""
 
     code = "config.invalid"
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+    def within(self, file: Path) -> ConfigError:
+        """Return the error with the name of the file in front of each problem."""
+        return ConfigError(*(f"{file}: {problem}" for problem in self.problems))
 
 
 class CatalogError(BackupdError):

@@ -39,12 +39,17 @@ def locked(path: Path) -> Iterator[StateDir]:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
-        raise ConfigError(f"daemon.state_dir {path}: cannot be used: {error.strerror}") from error
+        raise _unusable(path, error) from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ConfigError(f"daemon.state_dir {path}: another backupd is using it") from None
+            raise ConfigError(f"daemon.state_dir = '{path}': another backupd is using it") from None
         yield StateDir(path)
     finally:
         os.close(descriptor)
+
+
+def _unusable(path: Path, error: OSError) -> ConfigError:
+    reason = (error.strerror or type(error).__name__).lower()
+    return ConfigError(f"daemon.state_dir = '{path}': cannot be used: {reason}")
