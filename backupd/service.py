@@ -80,7 +80,7 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
         state = stack.enter_context(locked(config.daemon.state_dir))
         tokens = read_tokens(config.daemon.token_file) if config.daemon.token_file else None
         keyring = state.open_keyring()
-        catalog = await Catalog.open(f"sqlite:///{state.catalog}", clock)
+        catalog = await Catalog.open(state.catalog_url(), clock)
         stack.push_async_callback(catalog.aclose)
         await apply_configuration(config, catalog, clock)
         opened = await _open_targets(config, clock, stack)
