@@ -53,7 +53,8 @@ def test_a_directory_that_others_can_write_to_is_refused(tmp_path: Path, open_mo
         pass
     assert str(caught.value) == (
         f"daemon.state_dir = '{tmp_path}': has mode {open_mode:04o}; "
-        f"expected a directory that only its owner can write to\nHINT: chmod 0700 {tmp_path}, or name one below it, which is then made"
+        "expected a directory that only its owner can write to\n"
+        f"HINT: chmod 0700 {tmp_path}, or name one below it, which is then made"
     )
 
 
