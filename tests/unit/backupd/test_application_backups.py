@@ -75,6 +75,14 @@ async def test_a_backup_without_a_name_is_named_by_its_time(world: World) -> Non
     assert backup.created_at == world.clock.now()
 
 
+async def test_two_backups_of_one_second_have_two_names(world: World) -> None:
+    first, _ = await create(world)
+    await world.finish_job()
+    world.clock.advance(0.25)
+    second, _ = await create(world)
+    assert (first.name[-5:], second.name[-5:]) == (".000Z", ".250Z")
+
+
 async def test_a_bad_name_is_named(world: World) -> None:
     with pytest.raises(InvalidRequest, match='name = "a/b": expected 1 to 128 letters'):
         await create(world, name="a/b")
