@@ -47,7 +47,7 @@ from chunker.sources.base import Source
 from chunker.sources.open import open_source
 from targets.base import Target
 from targets.errors import TargetError
-from targets.open import open_target
+from targets.open import open_target, redact
 from targets.probe import ServerClock
 from targets.wrappers.limit import Limit
 from targets.wrappers.observe import Observe
@@ -80,10 +80,10 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
         state = stack.enter_context(locked(config.daemon.state_dir))
         tokens = read_tokens(config.daemon.token_file) if config.daemon.token_file else None
         keyring = state.open_keyring()
-        catalog = await Catalog.open(f"sqlite:///{state.catalog}", clock)
+        catalog = await Catalog.open(state.catalog_url(), clock)
         stack.push_async_callback(catalog.aclose)
         await apply_configuration(config, catalog, clock)
-        opened = {name: await _open_target(target, clock, stack) for name, target in config.targets.items()}
+        opened = await _open_targets(config, clock, stack)
         observed = {name: one.observed for name, one in opened.items()}
         targets = {name: one.limited for name, one in opened.items()}
         fitness = Fitness(catalog=catalog, clock=clock, targets=_probed(config, opened, clock))
@@ -106,6 +106,9 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
         )
         lag = LoopLag(clock)
         app = build_app(application, health=lambda: _health(lag), clock=clock, executor=executor, tokens=tokens)
+        # Bound before any task runs: what is raised within a group of tasks comes out as a group of errors.
+        api = await stack.enter_async_context(AsyncExitStack())
+        address = await api.enter_async_context(_listening(app, config))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(worker.run(), name="worker")
             looking = [
@@ -114,7 +117,7 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
                 tasks.create_task(application.retention.run(published), name="retention"),
             ]
             try:
-                async with _listening(app, config) as address:
+                async with api:  # Requests end first: the worker is there for what they started.
                     yield address
             finally:
                 await worker.stop()
@@ -191,11 +194,29 @@ class _OpenTarget:
     writer: SingleWriter | None
 
 
+async def _open_targets(config: Config, clock: Clock, stack: AsyncExitStack) -> dict[str, _OpenTarget]:
+    opened, problems = {}, []
+    for name, target in config.targets.items():
+        try:
+            opened[name] = await _open_target(target, clock, stack)
+        except TargetError as error:
+            problems.append(_target_problem(target, str(error)))
+    if problems:
+        raise ConfigError(*problems)
+    return opened
+
+
+def _target_problem(config: TargetConfig, reason: str) -> str:
+    """Return what a driver says about its url or an option of it, with the key that the file has for that."""
+    section = f"targets.{config.name}"
+    if reason.startswith("option "):
+        return f"{section}.options.{reason.removeprefix('option ')}"
+    reason = reason.removeprefix("target url: ").removeprefix(f"target url {redact(config.url)}: ")
+    return f"{section}.url = {redact(config.url)!r}: {reason}"
+
+
 async def _open_target(config: TargetConfig, clock: Clock, stack: AsyncExitStack) -> _OpenTarget:
-    try:
-        target = await _open_again(config)
-    except TargetError as error:
-        raise ConfigError(f"targets.{config.name}: {error}") from error
+    target = await _open_again(config)
     stack.push_async_callback(target.aclose)
     observed = Observe(target, name=config.name, monotonic=clock.monotonic)
     writer = SingleWriter(observed) if config.single_writer else None
@@ -244,7 +265,10 @@ async def _listening(app: web.Application, config: Config) -> AsyncIterator[str]
         try:
             await web.TCPSite(runner, listen.host, listen.port).start()
         except OSError as error:
-            raise ConfigError(f"daemon.listen {listen}: {error.strerror}") from error
+            reason = (error.strerror or str(error)).lower()
+            raise ConfigError(
+                f"daemon.listen = '{listen}': {reason}; expected a free address of this machine"
+            ) from error
         host, port = runner.addresses[0][:2]
         yield f"http://{f'[{host}]' if ':' in host else host}:{port}"
     finally:

@@ -183,6 +183,10 @@ class Catalog:
         """NotFound."""
         return await self._run(jobs.one, job_id, project)
 
+    async def shown_job(self, project: str, job_id: str) -> Job:
+        """Return a job for people, as in a list: without a request that may be long. NotFound."""
+        return await self._run(jobs.one, job_id, project, columns=jobs.SHOWN)
+
     async def jobs(
         self,
         project: str,
