@@ -176,7 +176,14 @@ class Repositories:
     async def index(self, repository: Repository, targets: Sequence[str]) -> ChunkIndex:
         """Return the index of the chunks of a repository that every one of ``targets`` has."""
         scope = hashlib.sha256(json.dumps(sorted(targets)).encode()).hexdigest()[:16]
-        name = f"{repository.keys.repository_id.hex()}-{scope}"
+        return await self._index(f"{repository.keys.repository_id.hex()}-{scope}")
+
+    async def forget_pack(self, pack_id: bytes) -> None:
+        """Let no index find what a pack holds, because it is lost or damaged on one target at least."""
+        for path in await asyncio.to_thread(lambda: sorted(self._index_dir.glob("*.db"))):
+            await asyncio.to_thread((await self._index(path.stem)).forget, pack_id)
+
+    async def _index(self, name: str) -> ChunkIndex:
         async with self._lock(name):
             if name not in self._indexes:
                 self._indexes[name] = await asyncio.to_thread(ChunkIndex, self._index_dir / f"{name}.db")
