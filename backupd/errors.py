@@ -110,9 +110,13 @@ class TargetUnfit(BackupdError):
 
 
 class CorruptObject(BackupdError):
-    """A stored object is damaged or lost; the message names its key."""
+    """A stored object is damaged or lost; the message names its key, and ``pack_id`` the pack if it is one."""
 
     code = "repository.corrupt"
+
+    def __init__(self, message: str, *, pack_id: bytes | None = None) -> None:
+        super().__init__(message)
+        self.pack_id = pack_id
 
 
 class SizeMismatch(BackupdError):

@@ -31,6 +31,7 @@ from backupd.jobs.catching_up import CatchingUp
 from backupd.jobs.copy import CopyBody
 from backupd.jobs.delete import DeleteBody
 from backupd.jobs.fitness import Fitness, ProbedTarget
+from backupd.jobs.forgetting import forgetting
 from backupd.jobs.probe import ProbeBody
 from backupd.jobs.replicate import ReplicateBody
 from backupd.jobs.resources import Resources
@@ -159,7 +160,7 @@ def _worker(
         catalog,
         clock,
         f"{socket.gethostname()}:{state.path}",
-        bodies,
+        {kind: forgetting(body, repositories) for kind, body in bodies.items()},
         running_jobs_max=daemon.running_jobs_max,
         lease_s=_LEASE_S,
         shutdown_timeout_s=daemon.shutdown_timeout_s,

@@ -109,6 +109,20 @@ def copies_of(connection: Connection, backup_id: str) -> list[BackupCopy]:
     return [rows.backup_copy(row) for row in connection.execute(query)]
 
 
+def holders(connection: Connection, project: str, *, is_encrypted: bool) -> set[str]:
+    query = (
+        select(backup_copies.c.target)
+        .join(backups, backup_copies.c.backup_id == backups.c.id)
+        .where(
+            backups.c.project == project,
+            backups.c.is_encrypted == is_encrypted,
+            backup_copies.c.state == CopyState.COMPLETE,
+        )
+        .distinct()
+    )
+    return set(connection.execute(query).scalars())
+
+
 def lagging_copies(connection: Connection) -> list[tuple[Backup, BackupCopy]]:
     """Return what some target still has to get, the oldest backup first."""
     query = (

@@ -73,7 +73,8 @@ class VerifyPipeline:
             if footer.get(pointer.offset) != (pointer.id, pointer.length):
                 raise CorruptObject(
                     f"{layout.pack(pointer.pack)}: its footer does not list frame {pointer.id.hex()} "
-                    f"at offset {pointer.offset}"
+                    f"at offset {pointer.offset}",
+                    pack_id=pointer.pack,
                 )
 
     async def _footer(self, pack_id: bytes) -> _Footer:
