@@ -82,6 +82,18 @@ def _open_local(url: SplitResult, options: Mapping[str, Any]) -> Target:
     return LocalTarget(Path(path), read_options("file", LocalOptions, options))
 
 
+def _open_gcs(url: SplitResult, options: Mapping[str, Any]) -> Target:
+    try:
+        from targets.gcs import GcsOptions, GcsTarget
+        from targets.gcs.credentials import credentials_of
+    except ImportError as error:
+        raise Misconfigured(f"target url: gs needs {error.name}: pip install backupd[gcs]") from error
+
+    read = read_options("gs", GcsOptions, options)
+    prefix = unquote(url.path).strip("/")
+    return GcsTarget(url.netloc, f"{prefix}/" if prefix else "", read, credentials_of(read))
+
+
 def _open_s3(url: SplitResult, options: Mapping[str, Any]) -> Target:
     try:
         from targets.s3 import Place, S3Options, S3Target
@@ -112,4 +124,5 @@ _DRIVERS: dict[str, Driver] = {
     "s3": _open_s3,
     "rados": _open_rados,
     "swift": _open_swift,
+    "gs": _open_gcs,
 }

@@ -6,6 +6,7 @@ import pytest
 pytest_plugins = [
     "tests.support.loop_device",
     "tests.support.servers.ceph",
+    "tests.support.servers.gcs",
     "tests.support.servers.keystone",
     "tests.support.servers.rgw",
     "tests.support.servers.seaweedfs",

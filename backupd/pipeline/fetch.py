@@ -96,7 +96,7 @@ def decode_named(reader: FrameReader, kind: Kind, pointer: Pointer, stored: memo
     try:
         reader.decode(kind, pointer.id, stored, plain)
     except (CorruptFrame, UnknownFormat) as error:
-        raise _named(pointer, error) from error
+        raise named(pointer, error) from error
 
 
 def _decode_node(reader: FrameReader, pointer: Pointer, stored: memoryview) -> bytes:
@@ -105,12 +105,13 @@ def _decode_node(reader: FrameReader, pointer: Pointer, stored: memoryview) -> b
         if size > NODE_SIZE_BYTES_MAX:
             raise CorruptFrame(f"a node of {size} bytes, expected at most {NODE_SIZE_BYTES_MAX}")
     except CorruptFrame as error:
-        raise _named(pointer, error) from error
+        raise named(pointer, error) from error
     plain = bytearray(size)
     decode_named(reader, Kind.NODE, pointer, stored, memoryview(plain))
     return bytes(plain)
 
 
-def _named(pointer: Pointer, error: CorruptFrame | UnknownFormat) -> CorruptObject | UnknownFormat:
+def named(pointer: Pointer, error: CorruptFrame | UnknownFormat) -> CorruptObject | UnknownFormat:
+    """Return the error that also says where the frame is."""
     where = f"{layout.pack(pointer.pack)}: frame {pointer.id.hex()} at offset {pointer.offset}: {error}"
     return CorruptObject(where) if isinstance(error, CorruptFrame) else UnknownFormat(where)

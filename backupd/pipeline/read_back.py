@@ -13,7 +13,7 @@ from backupd.repository import layout
 from backupd.repository.ranges import Range
 from backupd.repository.repository import Repository
 from chunker import frame, pack
-from chunker.errors import CorruptPack
+from chunker.errors import CorruptFrame, CorruptPack, UnknownFormat
 from chunker.frame import FrameReader
 from chunker.node import Pointer
 
@@ -51,5 +51,7 @@ def _check(repository: Repository, pack_id: bytes, body: memoryview) -> None:
         raise CorruptObject(f"{layout.pack(pack_id)}: {error}") from error
     for entry in entries:
         stored = body[entry.offset : entry.offset + entry.length]
-        with named(Pointer(entry.id, pack_id, entry.offset, entry.length)):
+        try:
             reader.decode(entry.kind, entry.id, stored, memoryview(bytearray(frame.plain_size(stored))))
+        except (CorruptFrame, UnknownFormat) as error:
+            raise named(Pointer(entry.id, pack_id, entry.offset, entry.length), error) from error

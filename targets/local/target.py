@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -17,6 +16,7 @@ from targets.keys import validate_key, validate_prefix
 from targets.local.files import LocalFiles, UnsyncedFiles
 from targets.local.root import Root
 from targets.local.store import DirectoryStore
+from targets.threads import outcome, shut_down
 
 T = TypeVar("T")
 
@@ -91,28 +91,7 @@ class LocalTarget:
             found.close()
 
     async def aclose(self) -> None:
-        # Waiting for threads blocks, so it takes a thread too; that one is idle when it is waited for.
-        with ThreadPoolExecutor(1, thread_name_prefix="target-local-close") as closer:
-            await _outcome(closer.submit(self._executor.shutdown))
+        await shut_down(self._executor)
 
     async def _run(self, work: Callable[[], T]) -> T:
-        return await _outcome(self._executor.submit(work))
-
-
-async def _outcome(work: Future[T]) -> T:
-    """Return the result; if cancelled, withdraw the work or, when it runs already, let it end first."""
-    done = asyncio.wrap_future(work)
-    try:
-        return await asyncio.shield(done)
-    except asyncio.CancelledError:
-        if not work.cancel():
-            await _settled(done)
-        raise
-
-
-async def _settled(done: asyncio.Future[T]) -> None:
-    while not done.done():
-        try:
-            await asyncio.wait([done])
-        except asyncio.CancelledError:
-            continue  # Asked once more; the first cancellation is raised when the thread has ended.
+        return await outcome(self._executor.submit(work))

@@ -62,6 +62,7 @@ class S3Target:
             conditional_put=options.conditional_put,
             # One request takes no more, and only one request can be conditional.
             object_size_bytes_max=PUT_BYTES_MAX,
+            servers_differ=True,
         )
 
     async def put(self, key: str, body: Body, *, if_absent: bool = False) -> None:

@@ -48,6 +48,7 @@ class SwiftTarget:
             name="swift",
             conditional_put=options.conditional_put,
             object_size_bytes_max=OBJECT_SIZE_BYTES_MAX,
+            servers_differ=True,
         )
 
     async def put(self, key: str, body: Body, *, if_absent: bool = False) -> None:

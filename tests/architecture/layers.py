@@ -40,8 +40,16 @@ CHUNKER: Rows = (
 TARGETS: Rows = (
     ("=targets",),
     ("targets.open", "targets.testing", "targets.probe"),
-    ("targets.memory", "targets.local", "targets.rados", "targets.s3", "targets.swift", "targets.wrappers"),
-    ("targets.http",),
+    (
+        "targets.memory",
+        "targets.local",
+        "targets.gcs",
+        "targets.rados",
+        "targets.s3",
+        "targets.swift",
+        "targets.wrappers",
+    ),
+    ("targets.http", "targets.threads"),
     ("targets.base", "targets.options"),
     ("targets.keys",),
     ("targets.errors",),

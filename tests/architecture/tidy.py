@@ -65,7 +65,7 @@ _IGNORE = re.compile(
 )
 _REASON = re.compile(r"[A-Za-z]{4,}")
 # They wait for a thread or a request to end, after which the cancellation is raised.
-_HOLDS_CANCELLATION_BACK = ("targets/local/target.py", "targets/s3/tasks.py")
+_HOLDS_CANCELLATION_BACK = ("targets/threads.py", "targets/s3/tasks.py")
 
 
 Finding = tuple[int, str]

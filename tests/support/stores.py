@@ -131,7 +131,12 @@ def _of_one_server(
 
 
 def _section(name: str, url: str, options: Mapping[str, _Value], *, single_writer: bool = False) -> str:
-    target = {"url": url, "single_writer": single_writer, "operation_timeout_s": 4, "retries_max": 14}
+    target: dict[str, _Value] = {
+        "url": url,
+        "single_writer": single_writer,
+        "operation_timeout_s": 4,
+        "retries_max": 14,
+    }
     lines = [f"[targets.{name}]", *_lines(target), f"[targets.{name}.options]", *_lines(options)]
     return "\n".join(lines) + "\n"
 
@@ -143,8 +148,7 @@ def _lines(values: Mapping[str, _Value]) -> list[str]:
 @contextmanager
 def _proxied(url: str) -> Iterator[FaultProxy]:
     parts = urlsplit(url)
-    assert parts.hostname is not None and parts.port is not None
-    with FaultProxy(parts.hostname, parts.port, speaks_http=True) as proxy:
+    with FaultProxy(parts.hostname or "", parts.port or 0, speaks_http=True) as proxy:
         yield proxy
 
 

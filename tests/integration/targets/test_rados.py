@@ -15,7 +15,9 @@ from targets.errors import (
     TargetGone,
     TimedOut,
 )
-from targets.rados import RadosTarget
+from targets.rados import Namespace, RadosOptions, RadosTarget
+from targets.rados.librados import load
+from targets.rados.session import Session
 from targets.testing import keys
 from targets.wrappers.retry import Retry
 from tests.support.api import Api
@@ -99,6 +101,27 @@ class TestHanging:
         await target.put("key", b"content")
         with osd_paused(ceph), pytest.raises(TimedOut, match="list all"):
             await keys(target)
+
+    async def test_names_that_break_off_in_the_middle_are_not_taken_for_all(
+        self, ceph: Ceph, target: RadosTarget, namespace: str
+    ) -> None:
+        """More than one answer of an OSD holds; the sizes, which would fail as well, are left out."""
+        numbers = iter(range(3000))
+
+        async def write() -> None:
+            for number in numbers:
+                await target.put(f"{number}", b"")
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(32):
+                group.create_task(write())
+        options = RadosOptions(conf=str(ceph.conf), operation_timeout_s=TIMEOUT_S)
+        session = Session(load(), Namespace(POOL, namespace), options)
+        listing = session.listing("")
+        assert listing.page(1, 1)[1]
+        with osd_paused(ceph), pytest.raises(TimedOut, match="list all"):
+            listing.page(4000, 4000)
+        session.close()
 
     async def test_buffer_is_not_written_to_after_a_cancelled_get(self, ceph: Ceph, target: RadosTarget) -> None:
         await target.put("key", b"content")

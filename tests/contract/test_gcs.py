@@ -1,0 +1,80 @@
+"""The target of Google Cloud Storage keeps the contract, on each server for what that server can do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from targets.base import Target
+from targets.open import open_target
+from targets.testing import TargetContract, keys
+from targets.wrappers.faults import Effect, Fault, Faults
+from targets.wrappers.retry import Retry
+from tests.support.servers.gcs import GcsEmulator
+from tests.support.servers.gcs_service import gcs_service
+
+
+async def next_turn(_: float) -> None:
+    await asyncio.sleep(0)
+
+
+def opened(server: GcsEmulator, **options: Any) -> Target:
+    url = f"gs://{server.new_bucket()}/backups/one"
+    return open_target(url, endpoint=server.endpoint, anonymous=True, **options)
+
+
+class TestService(TargetContract):
+    """The published API, with tokens of a service account."""
+
+    @pytest.fixture
+    async def target(self, tmp_path: Path) -> AsyncIterator[Target]:
+        async with gcs_service() as service:
+            key = service.tokens.write_key_file(tmp_path / "key.json")
+            target = open_target("gs://bucket/backups", endpoint=service.endpoint, credentials_file=str(key))
+            yield target
+            await target.aclose()
+
+
+class TestFakeGcsServer(TargetContract):
+    @pytest.fixture
+    async def target(self, fake_gcs: GcsEmulator) -> AsyncIterator[Target]:
+        target = opened(fake_gcs)
+        yield target
+        await target.aclose()
+
+
+class TestFakeGcsServerRetried(TargetContract):
+    """Retryable faults on the way must be invisible above."""
+
+    @pytest.fixture
+    async def target(self, fake_gcs: GcsEmulator) -> AsyncIterator[Target]:
+        faults = (
+            Fault(probability=0.2),
+            Fault(operation="list", after_objects=3, probability=0.3),
+            Fault(effect=Effect.LOST_RESPONSE, probability=0.2),
+        )
+        target = Retry(Faults(opened(fake_gcs), faults, seed=1), retries_max=30, timeout_s=30, sleep=next_turn)
+        yield target
+        await target.aclose()
+
+
+class TestGcpStorageEmulator(TargetContract):
+    """It would let every writer win, so it is used as a server without preconditions.
+
+    It takes few connections at a time, and one listing is one page however long it is.
+    """
+
+    @pytest.fixture
+    async def target(self, gcs_emulator: GcsEmulator) -> AsyncIterator[Target]:
+        target = opened(gcs_emulator, conditional_put=False, connections_max=4)
+        yield target
+        await target.aclose()
+
+    async def test_long_listing_is_complete(self, target: Target) -> None:
+        for number in range(50):
+            await target.put(f"folder/{number}", b"")
+        assert len(await keys(target, "folder/")) == 50
