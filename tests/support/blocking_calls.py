@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ def calls_in_this_thread() -> Iterator[list[str]]:
     seen: list[str] = []
 
     def watch(frame: FrameType, event: str, argument: Any) -> None:
-        if event == "c_call" and getattr(argument, "__name__", "") in _BLOCKING and not _is_small(frame):
+        if event == "c_call" and _is_blocking(argument) and not _is_small(frame):
             seen.append(f"{argument.__name__} in {frame.f_code.co_filename}:{frame.f_lineno}")
 
     sys.setprofile(watch)
@@ -35,6 +36,11 @@ def calls_in_this_thread() -> Iterator[list[str]]:
         yield seen
     finally:
         sys.setprofile(None)
+
+
+def _is_blocking(function: Any) -> bool:
+    is_in_memory = isinstance(getattr(function, "__self__", None), io.StringIO | io.BytesIO)
+    return getattr(function, "__name__", "") in _BLOCKING and not is_in_memory
 
 
 def _is_small(frame: FrameType | None) -> bool:
