@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from backupd.catalog.store import Catalog
-from backupd.errors import LeaseLost
+from backupd.errors import BackupdError, LeaseLost
 from backupd.jobs.backup import BackupBody
 from backupd.jobs.run import JobCancelled, JobRun
 from backupd.model import BackupState, Job, JobState
@@ -60,15 +59,21 @@ class Nodes:
         async with job_resources(directory, catalog, self.clock, target=target, source=VOLUME) as resources:
             await BackupBody(resources)(job, JobRun(catalog, job, LEASE_S))
 
-    @asynccontextmanager
-    async def held_back(self, target: HoldingTarget) -> AsyncIterator[Job]:
-        """Let the first node back up until the target holds it; it goes on, to its end, when the context ends."""
+    async def refused(
+        self, target: HoldingTarget, meanwhile: Callable[[Job], Awaitable[None]], error: type[BackupdError]
+    ) -> Job:
+        """Let the first node back up, and something happen while the target holds it; it ends with ``error``."""
         job = await claim(self.first, await add_creating(self.first), "node-a")
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.back_up(self.first, job, target))
+            group.create_task(self._fail(self.first, job, target, error))
             await target.held.wait()
-            yield job
+            await meanwhile(job)
             target.may_go_on.set()
+        return job
+
+    async def _fail(self, catalog: Catalog, job: Job, target: MemoryTarget, error: type[BackupdError]) -> None:
+        with pytest.raises(error):
+            await self.back_up(catalog, job, target)
 
 
 @pytest.fixture
@@ -79,33 +84,34 @@ async def nodes(tmp_path: Path) -> AsyncIterator[Nodes]:
 
 
 async def test_p5_once_a_worker_that_lost_its_lease_writes_no_manifest(nodes: Nodes) -> None:
+    async def lose(job: Job) -> None:
+        nodes.clock.advance(LEASE_S)
+        await claim(nodes.second, job, "node-b")
+
     target = HoldingTarget(PACKS)
-    with pytest.raises(ExceptionGroup) as told:
-        async with nodes.held_back(target) as job:
-            nodes.clock.advance(LEASE_S)
-            await claim(nodes.second, job, "node-b")
-    assert told.group_contains(LeaseLost)
+    await nodes.refused(target, lose, LeaseLost)
     assert target.manifests() == {}
 
 
 async def test_p5_once_a_worker_whose_job_was_cancelled_writes_no_manifest(nodes: Nodes) -> None:
+    async def cancel(job: Job) -> None:
+        await nodes.second.request_cancel(PROJECT, job.id)
+
     target = HoldingTarget(PACKS)
-    with pytest.raises(ExceptionGroup) as told:
-        async with nodes.held_back(target) as job:
-            await nodes.second.request_cancel(PROJECT, job.id)
-    assert told.group_contains(JobCancelled)
+    await nodes.refused(target, cancel, JobCancelled)
     assert target.manifests() == {}
 
 
 async def test_p5_once_a_manifest_that_stands_is_not_replaced_by_a_slower_worker(nodes: Nodes) -> None:
     target = HoldingTarget(MANIFESTS)
-    with pytest.raises(ExceptionGroup) as told:
-        async with nodes.held_back(target) as job:
-            nodes.clock.advance(LEASE_S)
-            new = await claim(nodes.second, job, "node-b")
-            await nodes.back_up(nodes.second, new, target)
-            standing = target.manifests()
-    assert told.group_contains(LeaseLost)
+    standing: dict[str, bytes] = {}
+
+    async def overtake(job: Job) -> None:
+        nodes.clock.advance(LEASE_S)
+        await nodes.back_up(nodes.second, await claim(nodes.second, job, "node-b"), target)
+        standing.update(target.manifests())
+
+    job = await nodes.refused(target, overtake, LeaseLost)
     assert len(standing) == 1
     assert target.manifests() == standing
-    assert await state_of(nodes.first, new) == (JobState.RUNNING, BackupState.AVAILABLE)
+    assert await state_of(nodes.first, job) == (JobState.RUNNING, BackupState.AVAILABLE)
