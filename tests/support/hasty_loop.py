@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-_SPEED = 500.0
+_SPEED = 1000.0
 
 
 class _HastySelector(selectors.DefaultSelector):

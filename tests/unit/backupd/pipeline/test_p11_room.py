@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from backupd.pipeline.budget import ByteBudget
 from backupd.pipeline.room import CHUNK_PACK_SIZE_BYTES, NODE_PACK_SIZE_BYTES, STATE_BYTES_UNCOUNTED, Room, room_for
 from backupd.type_rules import COMPRESSION_LEVEL_MAX
 from chunker.digest import Kind
 from chunker.frame import OVERHEAD_BYTES_MAX, FrameWriter, compression_state_bytes
 from chunker.keys import RepositoryKeys
+from chunker.sources.memory import MemoryVolume
+from tests.support.rig import rig
 from tests.support.volumes import guest_like_bytes
 
 KIB, MIB = 1024, 1024**2
@@ -71,3 +74,22 @@ def test_p11_bounded_a_writer_takes_what_is_counted(level: int, tuned_for: int) 
     writer.encode(Kind.CHUNK, bytes(32), memoryview(plain), out)
     taken = writer._compressor.memory_size() if writer._compressor else 0
     assert taken == pytest.approx(compression_state_bytes(level, tuned_for), abs=4 * KIB)
+
+
+async def test_p11_bounded_a_backup_holds_what_it_compresses_with_and_gives_it_back() -> None:
+    class Watched(ByteBudget):
+        used_by_nobody_else = 0
+
+        async def acquire(self, size_bytes: int) -> memoryview:
+            self.used_by_nobody_else = self.used_by_nobody_else or self.used_bytes
+            return await super().acquire(size_bytes)
+
+    volume = MemoryVolume(12 * MIB)
+    for offset in range(0, 12 * MIB, 4 * MIB):
+        volume.write(offset, b"data")
+    async with rig(chunk_size_bytes=4 * MIB, compression_level=19) as made:
+        made.budget = budget = Watched(DEFAULT_BYTES)
+        manifest, _ = await made.back_up(volume.open())
+        assert budget.used_by_nobody_else == room(DEFAULT_BYTES, 4 * MIB, 19, 2).state_bytes > MIB
+        assert budget.used_bytes_max <= DEFAULT_BYTES
+        await made.verify(manifest)
