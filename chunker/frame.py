@@ -28,6 +28,7 @@ HEADER_SIZE_BYTES = _HEADER.size
 OVERHEAD_BYTES_MAX = HEADER_SIZE_BYTES + TAG_SIZE_BYTES + _CHECKSUM.size
 _BOUND_BYTES = 12  # The header fields before the nonce are authenticated.
 _AAD_PREFIX = b"backupd frame\0"
+_ZSTD_BLOCK_SIZE_BYTES = 128 * 1024
 _NO_NONCE = bytes(NONCE_SIZE_BYTES)
 assert HEADER_SIZE_BYTES == 36
 
@@ -51,8 +52,22 @@ _CIPHER_SUITE_MAX = max(map(int, CipherSuite))
 assert (Codec.RAW, CipherSuite.NONE) == (0, 0)
 
 
+def compression_state_bytes(level: int, tuned_for_bytes: int) -> int:
+    """Return how much memory a ``FrameWriter`` takes to compress content of that size, besides the content."""
+    if not level:
+        return 0
+    parameters = zstandard.ZstdCompressionParameters.from_level(level, source_size=tuned_for_bytes)
+    window = 1 << parameters.window_log
+    # What is not in the estimate: it streams through a buffer of the window and a block, and one of a block.
+    return parameters.estimated_compression_context_size() + window + 2 * min(window, _ZSTD_BLOCK_SIZE_BYTES)
+
+
 class FrameWriter:
-    """Encodes frames of one repository. Belongs to one thread at a time. ``compression_level`` 0 is none at all."""
+    """Encodes frames of one repository. Belongs to one thread at a time. ``compression_level`` 0 is none at all.
+
+    Compression takes the more memory, the larger the content; when it is ``tuned_for_bytes``, never more than
+    content of that size takes: larger content is compressed too, but not as hard.
+    """
 
     def __init__(
         self,
@@ -60,11 +75,11 @@ class FrameWriter:
         *,
         compression_level: int,
         is_encrypted: bool,
+        tuned_for_bytes: int | None = None,
         draw_nonce: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self._aad_prefix = _AAD_PREFIX + keys.repository_id
-        # To zstd level 0 is its default.
-        self._compressor = zstandard.ZstdCompressor(level=compression_level) if compression_level else None
+        self._compressor = _compressor(compression_level, tuned_for_bytes)
         self._cipher = Xaes256Gcm(keys.data_key) if is_encrypted else None
         self._draw_nonce = draw_nonce
         self._scratch = memoryview(bytearray())
@@ -105,6 +120,15 @@ class FrameWriter:
         if len(self._scratch) < size_bytes:
             self._scratch = memoryview(bytearray(size_bytes))
         return self._scratch
+
+
+def _compressor(level: int, tuned_for_bytes: int | None) -> zstandard.ZstdCompressor | None:
+    if not level:  # To zstd it would be its default.
+        return None
+    if tuned_for_bytes is None:
+        return zstandard.ZstdCompressor(level=level)
+    parameters = zstandard.ZstdCompressionParameters.from_level(level, source_size=tuned_for_bytes)
+    return zstandard.ZstdCompressor(compression_params=parameters)
 
 
 class FrameReader:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import asdict
 from random import Random
 
@@ -17,6 +18,7 @@ from backupd.pipeline.changes import Reading
 from backupd.pipeline.progress import ProgressMeter
 from backupd.pipeline.read_back import read_back
 from backupd.pipeline.stored import StoredChunks
+from backupd.pipeline.workers import settle
 from backupd.repository import layout
 from backupd.repository.index import ChunkIndex
 from backupd.repository.manifest import Manifest
@@ -165,13 +167,20 @@ class _Attempt:
             await workers.run(point.check)
             published = await self._publish(manifest)
         except BaseException:
-            await workers.run(point.rollback)
+            await self._let_go(point.rollback)
             raise
         else:
             await self._commit(point)
         finally:
-            await workers.run(point.close)
+            await self._let_go(point.close)
         return published
+
+    async def _let_go(self, end: Callable[[], None]) -> None:
+        """Do what ends a point, without waiting for ever when each thread hangs in a device that does not answer."""
+        ending = self._resources.workers.submit(end)
+        await settle([ending])
+        if ending.done() and not ending.cancelled() and (error := ending.exception()) is not None:
+            raise error
 
     def _open(self) -> PointInTime:
         return self._source().open()

@@ -22,6 +22,7 @@ from backupd.pipeline.nodes import NodeCache, NodeSaver
 from backupd.pipeline.packer import Packer
 from backupd.pipeline.plan import Span
 from backupd.pipeline.progress import ProgressMeter
+from backupd.pipeline.room import CHUNK_PACK_SIZE_BYTES, NODE_PACK_SIZE_BYTES, room_for
 from backupd.pipeline.stored import StoredChunks
 from backupd.pipeline.workers import Workers, settle
 from backupd.repository.manifest import chunk_count
@@ -29,14 +30,12 @@ from backupd.repository.repository import Repository
 from chunker.digest import Ids, Kind
 from chunker.errors import SourceUnreadable
 from chunker.extents import Extent
-from chunker.frame import OVERHEAD_BYTES_MAX, FrameWriter
+from chunker.frame import FrameWriter
 from chunker.node import Pointer
 from chunker.sources.base import PointInTime
 from chunker.tree import Tree, TreeReader, TreeWriter
 
 SPAN_SIZE_BYTES = 2 * 1024 * 1024
-CHUNK_PACK_SIZE_BYTES = 8 * 1024 * 1024 + 16 * 1024  # Two of the largest chunks fit.
-NODE_PACK_SIZE_BYTES = 4 * 1024 * 1024
 _UPLOADS_MAX = 2
 _PLAN_BATCH = 64
 
@@ -87,7 +86,13 @@ class BackupPipeline:
         self._budget = budget
         self._progress = progress
         self._stored = stored
-        self._window = self._spans_in_flight()
+        self._room = room_for(
+            budget.limit_bytes,
+            chunk_size_bytes=options.chunk_size_bytes,
+            span_chunks=options.span_chunks,
+            compression_level=options.compression_level,
+            thread_count=workers.thread_count,
+        )
         self._outcomes: Counter[Outcome] = Counter()
         self._new_bytes = 0
         self._make_stages(parent, repository)
@@ -96,8 +101,16 @@ class BackupPipeline:
         options, keys = self._options, repository.keys
         ids = Ids(keys.id_key)
 
+        # Only where memory is short, as a compressor that chooses for itself does better with the shorter last chunk.
+        tuned_for = self._room.tuned_for_bytes if self._room.tuned_for_bytes < options.chunk_size_bytes else None
+
         def make_writer() -> FrameWriter:
-            return FrameWriter(keys, compression_level=options.compression_level, is_encrypted=repository.is_encrypted)
+            return FrameWriter(
+                keys,
+                compression_level=options.compression_level,
+                is_encrypted=repository.is_encrypted,
+                tuned_for_bytes=tuned_for,
+            )
 
         self._encoder = SpanEncoder(
             self._source,
@@ -106,7 +119,7 @@ class BackupPipeline:
             find=self._stored.find,
             chunk_size_bytes=options.chunk_size_bytes,
             span_chunks=options.span_chunks,
-            kit_count=min(self._workers.thread_count, self._window),
+            kit_count=self._room.kits,
         )
         self._chunk_packer = Packer(
             self._budget, self._stored.store, pack_size_bytes=CHUNK_PACK_SIZE_BYTES, uploads_max=_UPLOADS_MAX
@@ -130,7 +143,7 @@ class BackupPipeline:
         )
         packers = self._chunk_packer, self._node_packer
         try:
-            async with asyncio.TaskGroup() as stages:
+            async with self._budget.hold(self._room.state_bytes), asyncio.TaskGroup() as stages:
                 for packer in packers:
                     for _ in range(packer.uploads_max):
                         stages.create_task(packer.upload())
@@ -141,19 +154,6 @@ class BackupPipeline:
             for packer in packers:
                 packer.abandon()
         return tree
-
-    def _spans_in_flight(self) -> int:
-        """Return how many spans may be encoded ahead: enough for all threads if the memory is there.
-
-        Each takes its plain bytes and its frames. What is left must do for one open pack of either kind, or
-        nothing could ever be uploaded to make room.
-        """
-        span_size = self._options.span_chunks * (2 * self._options.chunk_size_bytes + OVERHEAD_BYTES_MAX)
-        left = self._budget.limit_bytes - CHUNK_PACK_SIZE_BYTES - NODE_PACK_SIZE_BYTES
-        if left < span_size:
-            needed = self._budget.limit_bytes - left + span_size
-            raise ValueError(f"a budget of {self._budget.limit_bytes} bytes, expected at least {needed}")
-        return min(self._workers.thread_count + 2, left // span_size)
 
     def statistics(self, *, duration_s: float, requests: int) -> Statistics:
         """Return what the backup cost so far."""
@@ -219,7 +219,7 @@ class BackupPipeline:
         try:
             async for span in self._spans():
                 window.append(await self._launch(span))
-                if len(window) >= self._window:
+                if len(window) >= self._room.spans:
                     yield window[0]
                     self._recover(window.popleft())
             while window:

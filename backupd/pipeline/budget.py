@@ -26,6 +26,10 @@ class ByteBudget:
 
     async def acquire(self, size_bytes: int) -> memoryview:
         """Wait until ``size_bytes`` are within the limit and lend a buffer; ValueError when they never are."""
+        await self._wait_for(size_bytes)
+        return self._buffer(size_bytes)
+
+    async def _wait_for(self, size_bytes: int) -> None:
         if size_bytes > self.limit_bytes:
             raise ValueError(f"a buffer of {size_bytes} bytes exceeds the budget of {self.limit_bytes}")
         if self._waiters or self.used_bytes + size_bytes > self.limit_bytes:
@@ -38,7 +42,6 @@ class ByteBudget:
                 raise
         else:
             self._take(size_bytes)
-        return self._buffer(size_bytes)
 
     def release(self, buffer: memoryview) -> None:
         """Take a buffer back."""
@@ -54,6 +57,16 @@ class ByteBudget:
             yield buffer
         finally:
             self.release(buffer)
+
+    @asynccontextmanager
+    async def hold(self, size_bytes: int) -> AsyncIterator[None]:
+        """Count memory that a library allocates by itself, for as long as the context lasts."""
+        await self._wait_for(size_bytes)
+        self._shed()
+        try:
+            yield
+        finally:
+            self._give(size_bytes)
 
     def _take(self, size_bytes: int) -> None:
         self.used_bytes += size_bytes
@@ -80,8 +93,11 @@ class ByteBudget:
         if idle:
             self._idle_bytes -= size_bytes
             return idle.pop()
-        # Idle memory counts too: give up buffers of other sizes until the new one fits.
-        for others in self._idle.values():
-            while others and self.used_bytes + self._idle_bytes > self.limit_bytes:
-                self._idle_bytes -= len(others.pop())
+        self._shed()
         return memoryview(mmap.mmap(-1, size_bytes))
+
+    def _shed(self) -> None:
+        """Give up idle buffers until what is lent fits beside the others: idle memory counts too."""
+        for idle in self._idle.values():
+            while idle and self.used_bytes + self._idle_bytes > self.limit_bytes:
+                self._idle_bytes -= len(idle.pop())

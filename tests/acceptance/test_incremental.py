@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import subprocess
 from typing import Any
 
 import pytest
@@ -33,6 +34,13 @@ class Disk:
         self.content[offset : offset + len(data)] = data
         self.path.write_bytes(self.content)
         return {"offset_bytes": offset, "length_bytes": len(data)}
+
+    def punch(self, offset: int, length: int) -> dict[str, int]:
+        """Give a range back to the file system, as a guest's discard does, and return it as an extent."""
+        self.content[offset : offset + length] = bytes(length)
+        command = ["fallocate", "--punch-hole", f"--offset={offset}", f"--length={length}", str(self.path)]
+        subprocess.run(command, check=True)
+        return {"offset_bytes": offset, "length_bytes": length}
 
     def resize(self, size_bytes: int) -> None:
         """Cut the end off, or add other random bytes."""
@@ -79,6 +87,21 @@ async def test_p1_exact_incremental_that_reads_everything(daemon: Daemon, disk: 
     assert (statistics["unchanged_chunks"], statistics["new_chunks"]) == (CHUNKS - 2, 1)
     assert statistics["new_bytes"] == CHUNK_SIZE_BYTES
     assert await disk.is_restored_by(second)
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+@pytest.mark.parametrize(("first", "end"), [(5, 30), (0, CHUNKS)])
+async def test_p1_exact_a_hole_punched_over_old_data_brings_nothing_old_back(
+    daemon: Daemon, disk: Disk, first: int, end: int, is_told: bool
+) -> None:
+    before = bytes(disk.content)
+    parent = await disk.first()
+    hole = disk.punch(first * CHUNK_SIZE_BYTES, (end - first) * CHUNK_SIZE_BYTES)
+    backup = await (disk.next(parent, [hole]) if is_told else daemon.back_up("disk"))
+    # Nothing of the hole is read, so nothing but the plan tells that it is one.
+    assert backup["statistics"]["read_bytes"] == (0 if is_told else (CHUNKS - end + first) * CHUNK_SIZE_BYTES)
+    assert await disk.is_restored_by(backup)
+    assert await disk.is_restored_by(parent, before)
 
 
 async def test_incremental_of_an_unchanged_volume_stores_no_pack(daemon: Daemon, disk: Disk) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
+
+import pytest
 
 from backupd.clock import SystemClock
 from tests.support.daemon import Daemon, Place, serving
@@ -92,13 +95,16 @@ async def test_a_cancelled_restore_leaves_no_file(place: Place) -> None:
         assert list(place.restores.iterdir()) == []
 
 
-async def test_p4_crash_a_stopped_daemon_goes_on_and_sends_no_pack_twice(place: Place) -> None:
+@pytest.mark.parametrize("is_index_lost", [False, True])
+async def test_p4_crash_a_stopped_daemon_goes_on_and_sends_no_pack_twice(place: Place, is_index_lost: bool) -> None:
     place.configure(bytes_per_s=SLOW_BYTES_PER_S, shutdown_timeout_s=0)
     async with serving(place) as daemon:
         job = await daemon.start_backup(await add_disk(daemon))
         await packs_arrived(daemon, 2)
         assert daemon.stop() == 0
     sent = place.objects("packs")
+    if is_index_lost:  # Then nothing but the packs that the catalog has recorded tells what was sent.
+        shutil.rmtree(place.root / "state" / "indexes")
     place.configure()
     async with serving(place) as daemon:
         job = await daemon.succeeded(job)

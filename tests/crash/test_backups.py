@@ -13,7 +13,7 @@ from tests.support.repositories import verify_published
 from tests.support.volumes import random_bytes
 
 MIB = 1024 * 1024
-SHARES = 4
+SHARES = 10  # Each within a test's time, on a slow machine too.
 CONTENT = random_bytes(9 * MIB)  # Two packs of chunks, since one holds 8 MiB.
 
 

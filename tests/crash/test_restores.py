@@ -12,7 +12,7 @@ from tests.support.daemon import Place
 from tests.support.volumes import half_zero_bytes
 
 MIB = 1024 * 1024
-SHARES = 4
+SHARES = 10  # Each within a test's time, on a slow machine too.
 CONTENT = half_zero_bytes(9 * MIB + 5)
 
 

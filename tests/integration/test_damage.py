@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 
 from backupd.jobs.failure import failure_of
 from backupd.pipeline.workers import Workers
+from chunker import pack
+from chunker.pack import PackWriter
 from targets.memory import MemoryTarget
 from tests.support.api import CHUNK_SIZE_BYTES
 from tests.support.crashes import resumed
@@ -99,6 +102,25 @@ async def test_p3_tell_a_restore_never_writes_what_was_garbled(stored: Stored, t
             if not is_right or list(path.parent.iterdir()):
                 wrong.append((stored.name(key), at, told))
     assert wrong == []
+
+
+def listing_another_frame(body: bytes) -> bytes:
+    """Return a pack of the same frames, whose footer is right in itself but gives the first one another id."""
+    pack_id = body[-32:-16]  # Behind it two numbers of 4 bytes and the checksum.
+    writer = PackWriter(pack_id, memoryview(bytearray(len(body))))
+    for entry in pack.read_footer(pack_id, len(body), memoryview(body)):
+        writer.append(entry.kind, entry.id, memoryview(body[entry.offset : entry.offset + entry.length]))
+    writer.entries[0] = writer.entries[0]._replace(id=bytes(32))
+    return bytes(writer.seal())
+
+
+async def test_p3_tell_a_footer_that_lists_another_frame_than_the_backup_needs(stored: Stored) -> None:
+    packs = [key for key in stored.objects if "/packs/" in key]
+    assert len(packs) == 2  # One of chunks and one of nodes.
+    async with working() as workers:
+        for key in packs:
+            told = await stored.read(key, listing_another_frame(stored.objects[key]), workers)
+            assert re.match(f"{stored.name(key)}: its footer does not list frame [0-9a-f]{{64}} at offset 0", told)
 
 
 async def test_p3_tell_each_object_that_is_cut_short(stored: Stored) -> None:

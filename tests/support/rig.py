@@ -88,6 +88,7 @@ class Rig:
     budget: ByteBudget
     index: ChunkIndex | None
     chunk_size_bytes: int
+    compression_level: int
 
     async def back_up(self, point: PointInTime, reading: Reading | None = None) -> tuple[Manifest, Statistics]:
         """Back up and publish."""
@@ -108,7 +109,7 @@ class Rig:
             changed=reading.extents,
             parent=reading.base,
             repository=self.repository,
-            options=BackupOptions(self.chunk_size_bytes, compression_level=3),
+            options=BackupOptions(self.chunk_size_bytes, self.compression_level),
             workers=self.workers,
             budget=self.budget,
             progress=ProgressMeter(SystemClock()),
@@ -171,6 +172,7 @@ async def rig(
     target: Target | None = None,
     wrap: Callable[[Target], Target] = lambda inner: inner,
     chunk_size_bytes: int = 64 * 1024,
+    compression_level: int = 3,
     is_encrypted: bool = True,
     index_path: Path | None = None,
     master_keys: Sequence[bytes] = (bytes(range(32)),),
@@ -182,7 +184,16 @@ async def rig(
     repository = await open_repository(observed, keyring, is_encrypted=is_encrypted, created_at=TIME, create=True)
     workers = Workers(2)
     index = ChunkIndex(index_path) if index_path else None
-    made = Rig(target, observed, repository, workers, ByteBudget(BUDGET_BYTES), index, chunk_size_bytes)
+    made = Rig(
+        target,
+        observed,
+        repository,
+        workers,
+        ByteBudget(BUDGET_BYTES),
+        index,
+        chunk_size_bytes=chunk_size_bytes,
+        compression_level=compression_level,
+    )
     try:
         yield made
         assert made.budget.used_bytes == 0, "buffers were not given back"

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from backupd.model import Statistics
-from backupd.pipeline.backup import CHUNK_PACK_SIZE_BYTES, NODE_PACK_SIZE_BYTES
 from backupd.pipeline.budget import ByteBudget
+from backupd.pipeline.room import CHUNK_PACK_SIZE_BYTES, NODE_PACK_SIZE_BYTES
 from backupd.pipeline.workers import Workers
 from backupd.repository.manifest import Manifest
 from chunker.extents import Extent
