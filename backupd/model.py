@@ -145,6 +145,8 @@ class Volume:
 class Statistics:
     """What a backup cost. ``read_bytes``: read from the source; ``new_bytes``: plain bytes of chunks that the
     repository did not have; ``stored_bytes``: what was uploaded for them, nodes included.
+
+    All of it is of the attempt that published: what interrupted ones had stored are reused chunks to it.
     """
 
     read_bytes: int = 0

@@ -48,7 +48,7 @@ class JobEvent(StrEnum):
 
 
 class BackupEvent(StrEnum):
-    """``kept``: its deletion was cancelled before it had begun."""
+    """``kept``: its deletion was cancelled, or failed, before it had removed anything."""
 
     PUBLISHED = "published"
     FAILED = "failed"
@@ -95,7 +95,7 @@ BACKUP: Machine[BackupState, BackupEvent] = Machine(
         (BackupState.AVAILABLE, BackupEvent.DELETE_REQUESTED): BackupState.DELETING,
         (BackupState.ERROR, BackupEvent.DELETE_REQUESTED): BackupState.DELETING,
         (BackupState.DELETING, BackupEvent.DELETED): BackupState.DELETED,
-        # Nobody knows what is left of it; deleting it again is all that can be done.
+        # A copy is gone, or nobody knows what is left; deleting it again is all that can be done.
         (BackupState.DELETING, BackupEvent.FAILED): BackupState.ERROR,
         (BackupState.DELETING, BackupEvent.KEPT): BackupState.AVAILABLE,
     },

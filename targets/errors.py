@@ -22,9 +22,10 @@ from __future__ import annotations
 
 
 class TargetError(Exception):
-    """The root of all errors of this package; ``code`` is stable."""
+    """The root of all errors of this package; ``code`` is stable, ``target`` names the target where it is known."""
 
     code = "target"
+    target: str | None = None
 
 
 class Retryable(TargetError):

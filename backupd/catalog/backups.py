@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, delete, func, insert, select, update
 
 from backupd.catalog import rows
-from backupd.catalog.jobs import UNFINISHED, insert_job, require_fence
+from backupd.catalog.jobs import UNFINISHED, insert_job, keep_backup, require_fence
 from backupd.catalog.tables import backup_copies, backups, jobs, volumes
 from backupd.errors import Conflict, no_such
 from backupd.model import Backup, BackupCopy, BackupResult, BackupState, CopyState, Job, JobKind, JobState
@@ -179,6 +179,11 @@ def finish_delete(connection: Connection, backup_id: str, *, job_id: str, fence:
     require_fence(connection, job_id, fence)
     connection.execute(delete(backup_copies).where(backup_copies.c.backup_id == backup_id))
     _change(connection, backup_id, BackupEvent.DELETED, finished_at=now)
+
+
+def keep(connection: Connection, backup_id: str, *, job_id: str, fence: int) -> None:
+    require_fence(connection, job_id, fence)
+    keep_backup(connection, backup_id)
 
 
 def _require_available(connection: Connection, backup_id: str) -> None:

@@ -169,7 +169,7 @@ def request_cancel(connection: Connection, project: str, job_id: str, now: datet
     queued = connection.execute(update(jobs).where(mine, jobs.c.state == JobState.QUEUED).values(values))
     if queued.rowcount:
         if job.kind is JobKind.DELETE:
-            _keep_backup(connection, job.of_backup)
+            keep_backup(connection, job.of_backup)
         else:
             _fail_backup(connection, job_id, _CANCELLED, now)
         return JobState.CANCELLED
@@ -232,6 +232,8 @@ def _has_done_its_work(connection: Connection, job_id: str) -> bool:
     query = select(jobs.c.kind, backups.c.state).join_from(jobs, backups, isouter=True).where(jobs.c.id == job_id)
     found = connection.execute(query).one()
     kind = JobKind(found.kind)
+    if kind is JobKind.DELETE:
+        return BackupState(found.state) is BackupState.DELETED  # It may have been kept.
     return kind in _WORK and BackupState(found.state) not in BACKUP.before(_WORK[kind])
 
 
@@ -245,7 +247,7 @@ def _fail_backup(connection: Connection, job_id: str, failure: Failure, now: dat
     )
 
 
-def _keep_backup(connection: Connection, backup_id: str) -> None:
+def keep_backup(connection: Connection, backup_id: str) -> None:
     """Give a backup back as it was before a deletion that never began."""
     is_whole: ColumnElement[bool] = and_(backups.c.size_bytes.is_not(None), backups.c.failure_code.is_(None))
     connection.execute(

@@ -174,6 +174,10 @@ class Catalog:
         """Available | error -> deleting. Conflict, also while anything uses the backup."""
         await self._run(backups.begin_delete, backup_id, job)
 
+    async def keep_backup(self, backup_id: str, *, job_id: str, fence: int) -> None:
+        """Make a backup that is being deleted what it was before. LeaseLost."""
+        await self._run(backups.keep, backup_id, job_id=job_id, fence=fence)
+
     async def finish_delete(self, backup_id: str, *, job_id: str, fence: int) -> None:
         """Deleting -> deleted. LeaseLost; Conflict."""
         now = self._clock.now()

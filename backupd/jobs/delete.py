@@ -1,4 +1,7 @@
-"""The delete job: the manifest goes first, so a backup is never listed without being whole."""
+"""The delete job: the manifest goes first, so a backup is never listed without being whole.
+
+One that fails before it has removed anything leaves the backup as it was.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,10 @@ import logging
 
 from backupd.jobs.resources import Resources
 from backupd.jobs.run import JobRun
-from backupd.model import BackupState, Job
+from backupd.model import Backup, BackupState, CopyState, Job
 from backupd.repository import layout
+from targets.base import Target
+from targets.errors import ObjectNotFound, TargetError
 
 _log = logging.getLogger(__name__)
 
@@ -24,11 +29,46 @@ class DeleteBody:
         backup = await catalog.backup(job.project, job.of_backup)
         if backup.state is BackupState.DELETED:
             return
-        copies = [copy.target for copy in await catalog.copies(backup.id)]
-        for target in dict.fromkeys([*backup.targets, *copies]):
-            if self._resources.repositories.is_configured(target):
-                scoped = self._resources.repositories.scoped(backup.project, target, is_encrypted=backup.is_encrypted)
-                await scoped.delete(layout.manifest(backup.id))
-            else:
-                _log.warning("backup %s: its copy on target %s, which is not configured, stays", backup.id, target)
+        copies = await catalog.copies(backup.id)
+        targets = self._targets(backup, [copy.target for copy in copies])
+        holders = [
+            targets[copy.target] for copy in copies if copy.state is CopyState.COMPLETE and copy.target in targets
+        ]
+        key = layout.manifest(backup.id)
+        has_begun = job.fence > 1  # Nobody knows what an earlier attempt has removed.
+        try:
+            await _is_on_all(holders, key)  # Who is down is better known before than after another has lost it.
+            has_begun = True
+            for target in targets.values():
+                await target.delete(key)
+        except TargetError:
+            if not has_begun or await _is_surely_on_all(holders, key):
+                await catalog.keep_backup(backup.id, job_id=job.id, fence=job.fence)
+            raise
         await catalog.finish_delete(backup.id, job_id=job.id, fence=job.fence)
+
+    def _targets(self, backup: Backup, copies: list[str]) -> dict[str, Target]:
+        repositories = self._resources.repositories
+        found = {}
+        for name in dict.fromkeys([*backup.targets, *copies]):
+            if repositories.is_configured(name):
+                found[name] = repositories.scoped(backup.project, name, is_encrypted=backup.is_encrypted)
+            else:
+                _log.warning("backup %s: its copy on target %s, which is not configured, stays", backup.id, name)
+        return found
+
+
+async def _is_on_all(holders: list[Target], key: str) -> bool:
+    try:
+        for target in holders:
+            await target.head(key)
+    except ObjectNotFound:
+        return False
+    return True
+
+
+async def _is_surely_on_all(holders: list[Target], key: str) -> bool:
+    try:
+        return await _is_on_all(holders, key)
+    except TargetError:
+        return False

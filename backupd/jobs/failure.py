@@ -36,5 +36,6 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 def _message(error: BaseException) -> str:
     if isinstance(error, _OURS):
-        return "\n".join([str(error), *getattr(error, "__notes__", ())])
+        target = f"target {error.target}: " if isinstance(error, TargetError) and error.target else ""
+        return "\n".join([f"{target}{error}", *getattr(error, "__notes__", ())])
     return f"unexpected {type(error).__name__}; the daemon's log has the details"

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from targets.base import Body, ObjectInfo, Target, closing
+from targets.errors import TargetError
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +36,10 @@ class Counters:
 
 
 class Observe:
-    """Counts in ``counters`` and logs a line per operation at level debug: names and sizes, never content."""
+    """Counts in ``counters`` and logs a line per operation at level debug: names and sizes, never content.
+
+    An error that does not say so yet is told which target it is of.
+    """
 
     def __init__(self, inner: Target, *, name: str | None = None, monotonic: Callable[[], float] | None = None) -> None:
         self._inner = inner
@@ -97,6 +101,8 @@ class Observe:
         except BaseException as error:
             seen.outcome = getattr(error, "code", type(error).__name__)
             self.counters.errors[seen.outcome] += 1
+            if isinstance(error, TargetError):
+                error.target = error.target or self._name
             raise
         finally:
             elapsed_s = self._monotonic() - started_s - seen.paused_s

@@ -47,7 +47,7 @@ async def test_full_target_is_told_and_nothing_of_the_backup_stays(place: Place,
         await api.add_volume(place.sources / "disk")
         code, message = await failure(api, await api.start_backup("disk"))
         assert code == "target.quota_exceeded"
-        assert message.startswith("put default/encrypted/packs/")
+        assert message.startswith("target local: put default/encrypted/packs/")
         assert "no space left" in message
         await assert_next_one_succeeds(api, place)
 

@@ -7,7 +7,10 @@ from backupd.errors import CorruptObject
 from backupd.jobs.failure import failure_of
 from backupd.model import Failure
 from chunker.errors import SourceChanged
-from targets.errors import Throttled
+from targets.errors import QuotaExceeded, Throttled
+from targets.memory import MemoryTarget
+from targets.wrappers.faults import Fault, Faults
+from targets.wrappers.observe import Observe
 
 SECRET = "https://key:hunter2@host"
 
@@ -42,3 +45,10 @@ def test_a_group_is_its_first_cause_with_the_others_as_notes() -> None:
 def test_the_notes_are_few() -> None:
     failure = failure_of(ExceptionGroup("many", [Throttled(str(number)) for number in range(100)]))
     assert len(failure.message.splitlines()) == 4
+
+
+async def test_the_target_that_failed_is_named() -> None:
+    target = Observe(Faults(MemoryTarget(), [Fault(error=QuotaExceeded)]), name="second")
+    with pytest.raises(QuotaExceeded) as caught:
+        await Observe(target, name="first+second").head("key")
+    assert failure_of(caught.value).message == "target second: head key: injected fault (error)"
