@@ -20,6 +20,8 @@ CODE := $(PACKAGES) tests bench scripts/demo
 PYTEST := $(BIN)/python -m pytest -ra $(if $(CI),--require-all)
 # These share nothing with each other, so two may run at a time.
 SUITES_PARALLEL := $(addprefix tests/,unit contract property formats architecture crash simulation)
+# These talk to real servers, which each process of tests starts for itself: a file at a time, two side by side.
+SUITES_SERVERS := $(wildcard $(patsubst %,tests/contract/test_%*.py,gcs rados s3 swift)) tests/integration/targets
 SUITES_SERIAL := $(addprefix tests/,integration acceptance)
 
 .PHONY: help setup servers demo test unit lint type simulate suites bench clean
@@ -56,8 +58,9 @@ simulate: $(READY) ## one simulated run: make simulate SEED=7
 	$(PYTEST) tests/simulation --seed $(SEED)
 
 suites: $(SERVERS) ## every test, without lint and type
-	$(PYTEST) -n 2 $(SUITES_PARALLEL)
-	$(PYTEST) $(SUITES_SERIAL)
+	$(PYTEST) -n 2 $(SUITES_PARALLEL) $(addprefix --ignore=,$(SUITES_SERVERS))
+	$(PYTEST) -n 2 --dist loadfile $(SUITES_SERVERS)
+	$(PYTEST) $(SUITES_SERIAL) --ignore=tests/integration/targets
 
 lint: $(READY) ## ruff: rules and format
 	$(BIN)/ruff check $(CODE)

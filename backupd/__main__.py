@@ -10,7 +10,7 @@ from pathlib import Path
 
 import backupd
 from backupd.config import default_path, load
-from backupd.errors import BackupdError
+from backupd.errors import BackupdError, ConfigError
 from backupd.service import serve
 
 _EXIT_FAILED = 1
@@ -26,11 +26,19 @@ def main(arguments: list[str] | None = None) -> int:
     )
     logging.getLogger("alembic").setLevel(logging.WARNING)  # It tells each of its plugins at level info.
     try:
-        asyncio.run(serve(load(options.config or default_path())))
+        _run(options.config or default_path())
     except BackupdError as error:
         print(f"backupd: {error}", file=sys.stderr)  # noqa: T201 - a command says why it ends
         return _EXIT_FAILED
     return 0
+
+
+def _run(path: Path) -> None:
+    config = load(path)
+    try:
+        asyncio.run(serve(config))
+    except ConfigError as error:  # Only here it is known which file the keys are in.
+        raise error.within(path) from error
 
 
 def _parser() -> argparse.ArgumentParser:

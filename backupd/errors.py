@@ -18,6 +18,11 @@ BackupdError
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
+_SHOWN_CHARACTERS_MAX = 100
+
 
 class BackupdError(Exception):
     """The root of all errors of the daemon; ``code`` is stable, ``http_status`` is for the API."""
@@ -55,9 +60,17 @@ class Conflict(BackupdError):
 
 
 class ConfigError(BackupdError):
-    """The configuration is wrong; the message names file, key and value."""
+    """The configuration is wrong; each problem names key and value, and whoever knows the file adds it."""
 
     code = "config.invalid"
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+    def within(self, file: Path) -> ConfigError:
+        """Return the error with the name of the file in front of each problem."""
+        return ConfigError(*(f"{file}: {problem}" for problem in self.problems))
 
 
 class CatalogError(BackupdError):
@@ -97,12 +110,32 @@ class TargetUnfit(BackupdError):
 
 
 class CorruptObject(BackupdError):
-    """A stored object is damaged or lost; the message names its key."""
+    """A stored object is damaged or lost; the message names its key, and ``pack_id`` the pack if it is one."""
 
     code = "repository.corrupt"
+
+    def __init__(self, message: str, *, pack_id: bytes | None = None) -> None:
+        super().__init__(message)
+        self.pack_id = pack_id
 
 
 class SizeMismatch(BackupdError):
     """The restore destination is smaller than the volume that was backed up."""
 
     code = "restore.too_small"
+
+
+def shown(value: object) -> str:
+    """Return a value for a message, cut short: nobody needs back the megabytes that he sent."""
+    # Of a list or an object only the kind: it may hold a million items.
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    if isinstance(value, dict):
+        return "an object"
+    text = json.dumps(value)
+    return text if len(text) <= _SHOWN_CHARACTERS_MAX else f"{text[:_SHOWN_CHARACTERS_MAX]}..."
+
+
+def no_such(kind: str, name: str | None) -> NotFound:
+    """Return the error that there is nothing of that kind with that name or id."""
+    return NotFound(f"there is no {kind} {shown(name)}")

@@ -31,6 +31,7 @@ from backupd.jobs.catching_up import CatchingUp
 from backupd.jobs.copy import CopyBody
 from backupd.jobs.delete import DeleteBody
 from backupd.jobs.fitness import Fitness, ProbedTarget
+from backupd.jobs.forgetting import forgetting
 from backupd.jobs.probe import ProbeBody
 from backupd.jobs.replicate import ReplicateBody
 from backupd.jobs.resources import Resources
@@ -47,7 +48,7 @@ from chunker.sources.base import Source
 from chunker.sources.open import open_source
 from targets.base import Target
 from targets.errors import TargetError
-from targets.open import open_target
+from targets.open import open_target, redact
 from targets.probe import ServerClock
 from targets.wrappers.limit import Limit
 from targets.wrappers.observe import Observe
@@ -57,7 +58,7 @@ from targets.wrappers.single_writer import SingleWriter
 _LEASE_S = 30.0
 _APPLICATION_THREADS = 2  # One may hang on a path of a dead device while the other parses requests.
 _PUBLISHED_MAX = 100  # Backups whose volumes retention has not looked at yet; then publishing waits.
-_DISK_THREADS = 1  # On top of those that compute: one nearly always waits to read a source or write a restore.
+_SPARE_THREADS = 1  # One more than compute: in a restore, somebody nearly always waits for the disk.
 _log = logging.getLogger(__name__)
 
 
@@ -80,16 +81,16 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
         state = stack.enter_context(locked(config.daemon.state_dir))
         tokens = read_tokens(config.daemon.token_file) if config.daemon.token_file else None
         keyring = state.open_keyring()
-        catalog = await Catalog.open(f"sqlite:///{state.catalog}", clock)
+        catalog = await Catalog.open(state.catalog_url(), clock)
         stack.push_async_callback(catalog.aclose)
         await apply_configuration(config, catalog, clock)
-        opened = {name: await _open_target(target, clock, stack) for name, target in config.targets.items()}
+        opened = await _open_targets(config, clock, stack)
         observed = {name: one.observed for name, one in opened.items()}
         targets = {name: one.limited for name, one in opened.items()}
         fitness = Fitness(catalog=catalog, clock=clock, targets=_probed(config, opened, clock))
         repositories = Repositories(targets, keyring, clock, state.indexes, fitness.require)
         stack.callback(repositories.close)
-        workers = Workers((config.daemon.workers or os.cpu_count() or 1) + _DISK_THREADS)
+        workers = Workers(config.daemon.workers or os.cpu_count() or 1, spare_count=_SPARE_THREADS)
         stack.callback(workers.close)
         executor = stack.enter_context(ThreadPoolExecutor(_APPLICATION_THREADS, thread_name_prefix="application"))
         published: asyncio.Queue[Job] = asyncio.Queue(_PUBLISHED_MAX)
@@ -106,6 +107,9 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
         )
         lag = LoopLag(clock)
         app = build_app(application, health=lambda: _health(lag), clock=clock, executor=executor, tokens=tokens)
+        # Bound before any task runs: what is raised within a group of tasks comes out as a group of errors.
+        api = await stack.enter_async_context(AsyncExitStack())
+        address = await api.enter_async_context(_listening(app, config))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(worker.run(), name="worker")
             looking = [
@@ -114,7 +118,7 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
                 tasks.create_task(application.retention.run(published), name="retention"),
             ]
             try:
-                async with _listening(app, config) as address:
+                async with api:  # Requests end first: the worker is there for what they started.
                     yield address
             finally:
                 await worker.stop()
@@ -156,7 +160,7 @@ def _worker(
         catalog,
         clock,
         f"{socket.gethostname()}:{state.path}",
-        bodies,
+        {kind: forgetting(body, repositories) for kind, body in bodies.items()},
         running_jobs_max=daemon.running_jobs_max,
         lease_s=_LEASE_S,
         shutdown_timeout_s=daemon.shutdown_timeout_s,
@@ -191,11 +195,29 @@ class _OpenTarget:
     writer: SingleWriter | None
 
 
+async def _open_targets(config: Config, clock: Clock, stack: AsyncExitStack) -> dict[str, _OpenTarget]:
+    opened, problems = {}, []
+    for name, target in config.targets.items():
+        try:
+            opened[name] = await _open_target(target, clock, stack)
+        except TargetError as error:
+            problems.append(_target_problem(target, str(error)))
+    if problems:
+        raise ConfigError(*problems)
+    return opened
+
+
+def _target_problem(config: TargetConfig, reason: str) -> str:
+    """Return what a driver says about its url or an option of it, with the key that the file has for that."""
+    section = f"targets.{config.name}"
+    if reason.startswith("option "):
+        return f"{section}.options.{reason.removeprefix('option ')}"
+    reason = reason.removeprefix("target url: ").removeprefix(f"target url {redact(config.url)}: ")
+    return f"{section}.url = {redact(config.url)!r}: {reason}"
+
+
 async def _open_target(config: TargetConfig, clock: Clock, stack: AsyncExitStack) -> _OpenTarget:
-    try:
-        target = await _open_again(config)
-    except TargetError as error:
-        raise ConfigError(f"targets.{config.name}: {error}") from error
+    target = await _open_again(config)
     stack.push_async_callback(target.aclose)
     observed = Observe(target, name=config.name, monotonic=clock.monotonic)
     writer = SingleWriter(observed) if config.single_writer else None
@@ -244,7 +266,10 @@ async def _listening(app: web.Application, config: Config) -> AsyncIterator[str]
         try:
             await web.TCPSite(runner, listen.host, listen.port).start()
         except OSError as error:
-            raise ConfigError(f"daemon.listen {listen}: {error.strerror}") from error
+            reason = (error.strerror or str(error)).lower()
+            raise ConfigError(
+                f"daemon.listen = '{listen}': {reason}; expected a free address of this machine"
+            ) from error
         host, port = runner.addresses[0][:2]
         yield f"http://{f'[{host}]' if ':' in host else host}:{port}"
     finally:

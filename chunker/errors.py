@@ -2,7 +2,7 @@
 
 ChunkerError
 ├── SourceError             a volume cannot be read as asked
-│   ├── SourceMissing       nothing is there, or it is neither a regular file nor a block device
+│   ├── SourceMissing       nothing is there, or it is neither a regular file nor a block device with a medium
 │   ├── SourceUnreadable    the medium or the permissions refuse; the message names the offset
 │   ├── SourceBusy          somebody else is writing to it
 │   ├── SourceChanged       it is no longer what was opened
@@ -37,7 +37,7 @@ class SourceError(ChunkerError):
 
 
 class SourceMissing(SourceError):
-    """Nothing is at the path, or it is neither a regular file nor a block device."""
+    """Nothing is at the path, or it is neither a regular file nor a block device with a medium."""
 
     code = "source.missing"
 

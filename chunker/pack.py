@@ -18,6 +18,7 @@ _MAGIC_ANY_VERSION = _MAGIC[:7]
 _ENTRY = struct.Struct("<32sIIB3x")
 _TRAILER = struct.Struct("<8s16sII")
 _CHECKSUM = struct.Struct("<Q")
+_KINDS = {int(kind): kind for kind in Kind}
 TRAILER_SIZE_BYTES = _TRAILER.size + _CHECKSUM.size
 ENTRY_SIZE_BYTES = _ENTRY.size
 assert (ENTRY_SIZE_BYTES, TRAILER_SIZE_BYTES) == (44, 40)
@@ -104,12 +105,13 @@ def read_footer(pack_id: bytes, pack_size: int, footer: memoryview) -> list[Pack
 
 def _tiled_entries(table: memoryview, frames_size: int) -> Iterator[PackEntry]:
     end = 0
-    for frame_id, offset, length, kind in _ENTRY.iter_unpack(table):
-        if kind not in Kind._value2member_map_:
-            raise UnknownFormat(f"frame kind {kind} in a pack; this reader knows 1 to {max(Kind)}")
+    for frame_id, offset, length, number in _ENTRY.iter_unpack(table):
+        kind = _KINDS.get(number)
+        if kind is None:
+            raise UnknownFormat(f"frame kind {number} in a pack; this reader knows 1 to {max(Kind)}")
         if offset != end:
             raise CorruptPack(f"frame at offset {offset}, expected {end}")
         end += length
-        yield PackEntry(frame_id, offset, length, Kind(kind))
+        yield PackEntry(frame_id, offset, length, kind)
     if end != frames_size:
         raise CorruptPack(f"frames end at {end}, expected {frames_size}")

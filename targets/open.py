@@ -41,14 +41,21 @@ def redact(url: str) -> str:
         parts = urlsplit(url)
     except ValueError:
         return "***"
+    return _redact(parts)
+
+
+def _redact(parts: SplitResult) -> str:
     host = parts.netloc.rpartition("@")
     if not host[1] and "@" in parts.path.partition("/")[0]:
         return f"{parts.scheme}:***"  # Credentials without the slashes before them.
-    return parts._replace(
+    shown = parts._replace(
         netloc=f"***@{host[2]}" if host[1] else parts.netloc,
         query="***" if parts.query else "",
         fragment="***" if parts.fragment else "",
     ).geturl()
+    if parts.netloc or parts.path.startswith("/"):
+        return shown
+    return shown.replace(f"{parts.scheme}:///", f"{parts.scheme}:", 1)  # What geturl() makes of file:relative.
 
 
 def _installed_driver(scheme: str) -> Driver:
@@ -68,7 +75,7 @@ def _open_memory(url: SplitResult, options: Mapping[str, Any]) -> Target:
     from targets.memory import MemoryOptions, MemoryTarget
 
     if url.netloc or url.path:
-        raise Misconfigured(f"target url {redact(url.geturl())}: expected memory: and nothing behind it")
+        raise Misconfigured(f"target url {_redact(url)}: expected memory: and nothing behind it")
     read_options("memory", MemoryOptions, options)
     return MemoryTarget()
 
@@ -78,7 +85,7 @@ def _open_local(url: SplitResult, options: Mapping[str, Any]) -> Target:
 
     path = unquote(url.path)
     if url.netloc or not path.startswith("/") or "\0" in path:
-        raise Misconfigured(f"target url {redact(url.geturl())}: expected file:// and an absolute path")
+        raise Misconfigured(f"target url {_redact(url)}: expected file:// and an absolute path")
     return LocalTarget(Path(path), read_options("file", LocalOptions, options))
 
 
@@ -108,7 +115,7 @@ def _open_rados(url: SplitResult, options: Mapping[str, Any]) -> Target:
 
     pool, namespace = unquote(url.netloc), unquote(url.path.removeprefix("/"))
     if not pool or "/" in namespace or "\0" in pool + namespace:
-        raise Misconfigured(f"target url {redact(url.geturl())}: expected rados://POOL or rados://POOL/NAMESPACE")
+        raise Misconfigured(f"target url {_redact(url)}: expected rados://POOL or rados://POOL/NAMESPACE")
     return RadosTarget(Namespace(pool, namespace), read_options("rados", RadosOptions, options))
 
 

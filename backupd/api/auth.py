@@ -30,10 +30,14 @@ class Tokens:
 
 def read_tokens(path: Path) -> Tokens:
     """Return the tokens in ``path``, one per line. Raises ConfigError when there is none or a bad one."""
+    where = f"daemon.token_file = '{path}'"
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"token file {path}: cannot be read: {type(error).__name__}") from error
+    except UnicodeDecodeError as error:
+        # Not chained: the cause would show the tokens.
+        raise ConfigError(f"{where}: byte {error.start} is not text; expected one token per line") from None
+    except OSError as error:
+        raise ConfigError(f"{where}: cannot be read: {(error.strerror or type(error).__name__).lower()}") from error
     tokens = []
     for number, line in enumerate(lines, start=1):
         token = line.strip()
@@ -41,12 +45,11 @@ def read_tokens(path: Path) -> Tokens:
             continue
         if len(token) < TOKEN_CHARACTERS_MIN or not token.isascii() or " " in token:
             raise ConfigError(
-                f"token file {path}, line {number}: expected at least {TOKEN_CHARACTERS_MIN} ASCII "
-                "characters without spaces"
+                f"{where}: line {number}: expected at least {TOKEN_CHARACTERS_MIN} ASCII characters without spaces"
             )
         tokens.append(token)
     if not tokens:
-        raise ConfigError(f"token file {path}: holds no token; expected one per line")
+        raise ConfigError(f"{where}: holds no token; expected one per line")
     return Tokens(tokens)
 
 

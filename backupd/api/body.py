@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
 from difflib import get_close_matches
@@ -20,6 +21,7 @@ from backupd.model import BackupMode
 BODY_BYTES_MAX = 1024**2
 _PARSED_AT_ONCE_BYTES_MAX = 64 * 1024
 _ARRIVAL_TIMEOUT_S = 60.0
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can spell it, but it is no text that could be stored.
 _Request = TypeVar("_Request")
 
 
@@ -86,6 +88,9 @@ def parse_request(value: Any, expected: type[_Request]) -> _Request:
 def _convert(name: str, value: Any, kind: _Kind) -> Any:
     if not kind.accepts(value):
         raise invalid(name, value, kind.expected)
+    for text in value if isinstance(value, list) else [value]:
+        if isinstance(text, str) and _LONE_SURROGATE.search(text):
+            raise invalid(name, text, "whole characters, not a half of a surrogate pair")
     return kind.convert(value)
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -91,7 +92,7 @@ class Backups:
         if parent is None:
             raise invalid(
                 "changed_extents",
-                f"{len(new.changed_extents)} extents",
+                new.changed_extents,
                 "none, because a full backup reads everything; only an incremental one takes them",
             )
         if new.parent is None:
@@ -112,7 +113,7 @@ class Backups:
             id=str(uuid4()),
             project=volume.project,
             volume_id=volume.id,
-            name=new.name or f"{now:%Y%m%dT%H%M%SZ}",
+            name=new.name or _name(now),
             mode=BackupMode.INCREMENTAL if parent else BackupMode.FULL,
             target=backup_type.target,
             chunk_size_bytes=backup_type.chunk_size_bytes,
@@ -139,3 +140,8 @@ class Backups:
             created_at=self.clock.now(),
             request=request,
         )
+
+
+def _name(now: datetime) -> str:
+    # To the millisecond: a second is enough for two small backups of one volume.
+    return f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z"

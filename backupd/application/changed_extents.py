@@ -15,7 +15,7 @@ _END_BYTES_MAX = 2**63 - 1
 def parse_changed_extents(value: list[Any]) -> list[list[int]]:
     """Return ``[[offset, length], ...]``. Raises InvalidRequest that names the first wrong entry."""
     if len(value) > EXTENTS_MAX:
-        raise invalid("changed_extents", f"{len(value)} extents", f"at most {EXTENTS_MAX}: join neighbours")
+        raise invalid("changed_extents", value, f"at most {EXTENTS_MAX}: join neighbours")
     return [_parse_extent(f"changed_extents[{index}]", item) for index, item in enumerate(value)]
 
 

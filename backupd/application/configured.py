@@ -29,7 +29,7 @@ async def apply_configuration(config: Config, catalog: Catalog, clock: Clock) ->
     ]
     problems = [*_taken(types, known), *_unknown(config, known)]
     if problems:
-        raise ConfigError("\n".join(problems))
+        raise ConfigError(*problems)
     await catalog.configure_backup_types(types)
     for one in await catalog.backup_types():
         for problem in wrong_with(one, config):

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
-from backupd.errors import InvalidRequest
+from backupd.errors import InvalidRequest, shown
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_SHOWN_CHARACTERS_MAX = 100
 
 
 def invalid(field: str, value: Any, expected: str) -> InvalidRequest:
     """Return the error for ``field``; it names the value and what was expected."""
-    return InvalidRequest(f"{field} = {_shown(value)}: expected {expected}")
-
-
-def _shown(value: Any) -> str:
-    # Only the kind of a list or an object: it may hold a million items.
-    if isinstance(value, list):
-        return "a list"
-    if isinstance(value, dict):
-        return "an object"
-    shown = json.dumps(value)
-    return shown if len(shown) <= _SHOWN_CHARACTERS_MAX else f"{shown[:_SHOWN_CHARACTERS_MAX]}..."
+    return InvalidRequest(f"{field} = {shown(value)}: expected {expected}")
 
 
 def check_name(field: str, value: str) -> None:

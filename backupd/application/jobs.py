@@ -39,14 +39,14 @@ class Jobs:
 
     async def one(self, project: str, job_id: str) -> JobDetail:
         """Return one job with its attempts. Raises NotFound."""
-        job = await self.catalog.job(project, job_id)
+        job = await self.catalog.shown_job(project, job_id)
         return JobDetail(self._live(job), await self.catalog.attempts(job.id), await self._result(job))
 
     async def cancel(self, project: str, job_id: str) -> Job:
         """Return the job, cancelled or about to be. Raises NotFound, or Conflict when it has finished."""
         await self.catalog.request_cancel(project, job_id)
         self.wake()
-        return await self.catalog.job(project, job_id)
+        return await self.catalog.shown_job(project, job_id)
 
     def _live(self, job: Job) -> Job:
         # The catalog's progress is as old as the last heartbeat.

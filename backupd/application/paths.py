@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from backupd.application.fields import invalid
 from backupd.config import PathsConfig
 from backupd.errors import InvalidRequest
 
 _ANSWER_TIMEOUT_S = 10.0
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,12 +34,21 @@ class Paths:
         """Raise InvalidRequest unless a restore may write to ``path``."""
         await self._answer(path, lambda: check_destination(path, overwrite=overwrite, allowed=self.config.restores))
 
-    async def _answer(self, path: str, check: Callable[[], None]) -> None:
+    async def same(self, path: str, others: Collection[str]) -> set[str]:
+        """Return those of ``others`` that lead where ``path`` does, however they are written."""
+        return await self._answer(path, lambda: _same(path, others))
+
+    async def _answer(self, path: str, check: Callable[[], _Answer]) -> _Answer:
         try:
             async with asyncio.timeout(_ANSWER_TIMEOUT_S):
-                await asyncio.get_running_loop().run_in_executor(self.executor, check)
+                return await asyncio.get_running_loop().run_in_executor(self.executor, check)
         except TimeoutError:
             raise invalid("path", path, f"a path that answers within {_ANSWER_TIMEOUT_S:g} s") from None
+
+
+def _same(path: str, others: Collection[str]) -> set[str]:
+    real = os.path.realpath(path)
+    return {other for other in others if os.path.realpath(other) == real}
 
 
 def check_source(path: str, *, allowed: tuple[Path, ...]) -> None:
@@ -96,5 +107,12 @@ def _kind(path: str, real: Path) -> int | None:
 
 
 def _unusable(path: str, expected: str, error: Exception) -> InvalidRequest:
-    reason = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
-    return invalid("path", path, f"{expected} ({reason.lower()})")
+    return invalid("path", path, f"{expected} ({_reason(error)})")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnicodeError):
+        return "it is no text that can be a file name"
+    if isinstance(error, RuntimeError):
+        return "a loop of links"
+    return ((error.strerror if isinstance(error, OSError) else None) or type(error).__name__).lower()

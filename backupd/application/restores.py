@@ -48,6 +48,8 @@ class Restores:
 
     async def _check_unused(self, project: str, path: str) -> None:
         for state in _UNFINISHED:
-            for job in await self.catalog.jobs(project, state=state, kind=JobKind.RESTORE):
-                if job.request.get("path") == path:
-                    raise Conflict(f"job {job.id} is {job.state} and restores to {path} already")
+            jobs = await self.catalog.jobs(project, state=state, kind=JobKind.RESTORE)
+            same = await self.paths.same(path, [job.request["path"] for job in jobs])
+            for job in jobs:
+                if job.request["path"] in same:
+                    raise Conflict(f"job {job.id} is {job.state} and restores to {job.request['path']} already")

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from backupd.application.fields import invalid
 from backupd.catalog.store import Catalog
 from backupd.config import TargetConfig
-from backupd.errors import Conflict, NotFound
+from backupd.errors import Conflict, NotFound, shown
 from backupd.model import TargetProbe
 from targets.base import Capabilities
 from targets.wrappers.observe import Counters, Observe
@@ -45,7 +45,7 @@ class Targets:
     def one(self, name: str) -> ConfiguredTarget:
         """Return the target ``name``. Raises NotFound."""
         if name not in self.config:
-            raise NotFound(f'no target "{name}"; the configuration has {self._names()}')
+            raise NotFound(f"no target {shown(name)}; the configuration has {self._names()}")
         observed = self.observed[name]
         config = self.config[name]
         return ConfiguredTarget(name, _bare(config.url), observed.capabilities, observed.counters, config.single_writer)

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, and_, delete, func, insert, select, update
 from backupd.catalog import rows
 from backupd.catalog.jobs import UNFINISHED, insert_job, require_fence
 from backupd.catalog.tables import backup_copies, backups, jobs, volumes
-from backupd.errors import Conflict, NotFound
+from backupd.errors import Conflict, no_such
 from backupd.model import Backup, BackupCopy, BackupResult, BackupState, CopyState, Job, JobKind, JobState
 from backupd.states import BACKUP, BackupEvent
 
@@ -21,7 +21,7 @@ def create(connection: Connection, value: Backup, job: Job) -> None:
     # The rows are locked, where the database locks rows, so that what was found stays so until the commit.
     volume = select(volumes.c.id).where(volumes.c.id == value.volume_id).with_for_update()
     if connection.execute(volume).first() is None:
-        raise NotFound(f"there is no volume {value.volume_id!r}")
+        raise no_such("volume", value.volume_id)
     running = select(backups.c.id).where(
         backups.c.volume_id == value.volume_id, backups.c.state == BackupState.CREATING
     )
@@ -40,7 +40,7 @@ def one(connection: Connection, backup_id: str, project: str | None = None) -> B
         query = query.where(backups.c.project == project)
     found = connection.execute(query).first()
     if found is None:
-        raise NotFound(f"there is no backup {backup_id!r}")
+        raise no_such("backup", backup_id)
     return rows.backup(found)
 
 
@@ -109,6 +109,20 @@ def copies_of(connection: Connection, backup_id: str) -> list[BackupCopy]:
     return [rows.backup_copy(row) for row in connection.execute(query)]
 
 
+def holders(connection: Connection, project: str, *, is_encrypted: bool) -> set[str]:
+    query = (
+        select(backup_copies.c.target)
+        .join(backups, backup_copies.c.backup_id == backups.c.id)
+        .where(
+            backups.c.project == project,
+            backups.c.is_encrypted == is_encrypted,
+            backup_copies.c.state == CopyState.COMPLETE,
+        )
+        .distinct()
+    )
+    return set(connection.execute(query).scalars())
+
+
 def lagging_copies(connection: Connection) -> list[tuple[Backup, BackupCopy]]:
     """Return what some target still has to get, the oldest backup first."""
     query = (
@@ -171,7 +185,7 @@ def _require_available(connection: Connection, backup_id: str) -> None:
     query = select(backups.c.state).where(backups.c.id == backup_id).with_for_update()
     state = connection.execute(query).scalar()
     if state is None:
-        raise NotFound(f"there is no backup {backup_id!r}")
+        raise no_such("backup", backup_id)
     if state != BackupState.AVAILABLE:
         raise Conflict(f"backup {backup_id} is {state}, expected {BackupState.AVAILABLE}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, insert, or_, selec
 
 from backupd.catalog import rows
 from backupd.catalog.tables import attempts, backups, job_packs, jobs
-from backupd.errors import Conflict, LeaseLost, NotFound
+from backupd.errors import Conflict, LeaseLost, no_such
 from backupd.model import (
     Attempt,
     AttemptState,
@@ -26,9 +26,10 @@ from backupd.states import ATTEMPT, BACKUP, JOB, AttemptEvent, BackupEvent, JobE
 
 UNFINISHED = tuple(state for state in JobState if not state.is_final)
 _HELD = JOB.before(JobEvent.RELEASED)
-# The changed extents of an incremental backup may be megabytes each, so a list of jobs has those of none.
+# The changed extents of an incremental backup may be megabytes each, so they are for the worker only.
 _SHORT_REQUEST = case((jobs.c.kind == JobKind.BACKUP, None), else_=jobs.c.request)
-_LISTED = [
+ALL = tuple(jobs.c)
+SHOWN = [
     type_coerce(_SHORT_REQUEST, jobs.c.request.type).label("request") if column is jobs.c.request else column
     for column in jobs.c
 ]
@@ -39,20 +40,22 @@ def insert_job(connection: Connection, value: Job) -> None:
     connection.execute(insert(jobs).values(is_publishing=False, **rows.from_job(value)))
 
 
-def one(connection: Connection, job_id: str, project: str | None = None) -> Job:
-    query = select(jobs).where(jobs.c.id == job_id)
+def one(
+    connection: Connection, job_id: str, project: str | None = None, *, columns: Sequence[ColumnElement[Any]] = ALL
+) -> Job:
+    query = select(*columns).where(jobs.c.id == job_id)
     if project is not None:
         query = query.where(jobs.c.project == project)
     found = connection.execute(query).first()
     if found is None:
-        raise NotFound(f"there is no job {job_id!r}")
+        raise no_such("job", job_id)
     return rows.job(found)
 
 
 def all_of(
     connection: Connection, project: str, *, state: JobState | None, kind: JobKind | None, limit: int
 ) -> list[Job]:
-    query = select(*_LISTED).where(jobs.c.project == project)
+    query = select(*SHOWN).where(jobs.c.project == project)
     if state is not None:
         query = query.where(jobs.c.state == state)
     if kind is not None:

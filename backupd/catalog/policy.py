@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from backupd.catalog import rows
 from backupd.catalog.tables import backup_types, backups, probes, volumes
-from backupd.errors import Conflict, NotFound
+from backupd.errors import Conflict, no_such
 from backupd.model import BackupState, BackupType, TargetProbe, Volume
 
 
@@ -27,7 +27,7 @@ def backup_type(connection: Connection, id_or_name: str) -> BackupType:
     query = select(backup_types).where(wanted).order_by(backup_types.c.id != id_or_name)
     found = connection.execute(query).first()
     if found is None:
-        raise NotFound(f"there is no backup type {id_or_name!r}")
+        raise no_such("backup type", id_or_name)
     return rows.backup_type(found)
 
 
@@ -41,7 +41,7 @@ def delete_backup_type(connection: Connection, type_id: str) -> None:
     if user is not None:
         raise Conflict(f"the backup type is in use by volume {user.name!r}")
     if connection.execute(delete(backup_types).where(backup_types.c.id == type_id)).rowcount == 0:
-        raise NotFound(f"there is no backup type {type_id!r}")
+        raise no_such("backup type", type_id)
 
 
 def configure_backup_types(connection: Connection, values: Sequence[BackupType]) -> None:
@@ -71,7 +71,7 @@ def add_volume(connection: Connection, value: Volume) -> None:
     try:
         connection.execute(insert(volumes).values(asdict(value)))
     except IntegrityError:
-        raise NotFound(f"there is no backup type {value.backup_type_id!r}") from None
+        raise no_such("backup type", value.backup_type_id) from None
 
 
 def volume(connection: Connection, project: str, id_or_name: str) -> Volume:
@@ -79,7 +79,7 @@ def volume(connection: Connection, project: str, id_or_name: str) -> Volume:
     query = select(volumes).where(volumes.c.project == project, wanted).order_by(volumes.c.id != id_or_name)
     found = connection.execute(query).first()
     if found is None:
-        raise NotFound(f"there is no volume {id_or_name!r}")
+        raise no_such("volume", id_or_name)
     return rows.volume(found)
 
 
@@ -93,9 +93,9 @@ def assign_backup_type(connection: Connection, volume_id: str, type_id: str | No
     try:
         found = connection.execute(changed).rowcount
     except IntegrityError:
-        raise NotFound(f"there is no backup type {type_id!r}") from None
+        raise no_such("backup type", type_id) from None
     if not found:
-        raise NotFound(f"there is no volume {volume_id!r}")
+        raise no_such("volume", volume_id)
 
 
 def delete_volume(connection: Connection, volume_id: str) -> None:
@@ -104,7 +104,7 @@ def delete_volume(connection: Connection, volume_id: str) -> None:
     if found is not None:
         raise Conflict(f"the volume still has backup {found.id}; delete its backups first")
     if connection.execute(delete(volumes).where(volumes.c.id == volume_id)).rowcount == 0:
-        raise NotFound(f"there is no volume {volume_id!r}")
+        raise no_such("volume", volume_id)
 
 
 def store_probe(connection: Connection, value: TargetProbe) -> None:

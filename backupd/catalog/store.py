@@ -146,6 +146,10 @@ class Catalog:
         """Return what each target has of a backup; nothing before it is published."""
         return await self._run(backups.copies_of, backup_id)
 
+    async def holders(self, project: str, *, is_encrypted: bool) -> set[str]:
+        """Return the targets that hold backups of a project."""
+        return await self._run(backups.holders, project, is_encrypted=is_encrypted)
+
     async def lagging_copies(self) -> list[tuple[Backup, BackupCopy]]:
         """Return what targets still have to get, the oldest backup first."""
         return await self._run(backups.lagging_copies)
@@ -182,6 +186,10 @@ class Catalog:
     async def job(self, project: str, job_id: str) -> Job:
         """NotFound."""
         return await self._run(jobs.one, job_id, project)
+
+    async def shown_job(self, project: str, job_id: str) -> Job:
+        """Return a job for people, as in a list: without a request that may be long. NotFound."""
+        return await self._run(jobs.one, job_id, project, columns=jobs.SHOWN)
 
     async def jobs(
         self,

@@ -24,7 +24,6 @@ from backupd.cli.errors import CommandError
 from backupd.cli.output import Output
 
 _NOUNS = (volumes, backup_types, targets, backups, restores, verifications, copies, jobs, health)
-_INTERRUPTED = 130
 _EPILOG = (
     "exit codes: 0 done, 1 the operation failed, 2 invalid input, 3 no daemon answers, 4 not found, "
     "5 conflict, 6 unauthorized, 130 interrupted"
@@ -32,12 +31,9 @@ _EPILOG = (
 
 
 def main() -> int:
-    """Run ``backupctl`` with the arguments of this process and return its exit code."""
+    """Run the command that the arguments of this process say. KeyboardInterrupt once everything is let go of."""
     arguments = build_parser().parse_args()
-    try:
-        return asyncio.run(run(arguments, stdout=sys.stdout, stderr=sys.stderr, stdin=sys.stdin))
-    except KeyboardInterrupt:
-        return _INTERRUPTED
+    return asyncio.run(run(arguments, stdout=sys.stdout, stderr=sys.stderr, stdin=sys.stdin))
 
 
 async def run(

@@ -50,7 +50,7 @@ def load(path: Path) -> Config:
     reader = _Reader()
     config = reader.config(_document(path))
     if config is None or reader.problems:
-        raise ConfigError("\n".join(f"{path}: {problem}" for problem in reader.problems))
+        raise ConfigError(*reader.problems).within(path)
     return config
 
 

@@ -55,6 +55,7 @@ class BackupBody:
             is_encrypted=backup.is_encrypted,
             quorum=backup.quorum,
             behind=await self._behind(backup),
+            holders=await self._catalog.holders(backup.project, is_encrypted=backup.is_encrypted),
         )
         published = await self._published(backup, opened)
         if published is None:

@@ -39,7 +39,10 @@ class CopyBody:
         manifest = await source.manifest(backup.id)
         if manifest is None:
             raise CorruptObject(f"{layout.manifest(backup.id)} is lost: no target has such an object")
-        destination = await repositories.open_copy(source, backup.project, target, is_encrypted=backup.is_encrypted)
+        holders = await self._catalog.holders(backup.project, is_encrypted=backup.is_encrypted)
+        destination = await repositories.open_copy(
+            source, backup.project, target, is_encrypted=backup.is_encrypted, is_holder=target in holders
+        )
         transfer = PackTransfer(
             source,
             destination.target,

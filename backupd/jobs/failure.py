@@ -19,16 +19,17 @@ def failure_of(error: BaseException) -> Failure:
     Only our own errors, which were written to be read, give their code and message; of any other only the
     type is told, because nobody has made sure that its message holds no secret.
     """
-    first, *others = _causes(error)
+    first, *others = causes(error)
     notes = [f"also: {_message(other)}" for other in others[:_OTHERS_MAX]]
     code = first.code if isinstance(first, _OURS) else "internal"
     return Failure(code=code, message="\n".join([_message(first), *notes]))
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield what is in ``error`` if that is a group, else itself."""
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
-            yield from _causes(inner)
+            yield from causes(inner)
     else:
         yield error
 

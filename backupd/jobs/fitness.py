@@ -105,7 +105,7 @@ class Fitness:
     def _apply(self, name: str, report: ProbeReport) -> None:
         """Use what a report says. TargetUnfit."""
         writer = self.targets[name].writer
-        if writer is not None:
+        if writer is not None and not writer.looks_first:  # Then it was the store itself that was asked.
             writer.looks_first = not report.has_conditional_put
         for doubt in doubts(report):
             _log.warning("target %s: %s", name, doubt)

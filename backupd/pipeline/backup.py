@@ -12,7 +12,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import islice
-from typing import NamedTuple
 
 from backupd.model import Statistics
 from backupd.pipeline import plan
@@ -54,10 +53,12 @@ class BackupOptions:
         return max(1, SPAN_SIZE_BYTES // self.chunk_size_bytes)
 
 
-class _Flight(NamedTuple):
+@dataclass(slots=True)
+class _Flight:
     """A span on its way through the worker threads; zeros need none."""
 
     span: Span
+    parents: dict[int, Pointer]
     encoding: asyncio.Future[list[Encoded]] | None
     frames: memoryview | None
 
@@ -181,17 +182,24 @@ class BackupPipeline:
         if flight.encoding is None or flight.frames is None:
             await self._tree.clear(flight.span.first, flight.span.end)
             return
-        try:
-            async with asyncio.timeout(self._options.read_timeout_s):
-                encoded = await asyncio.shield(flight.encoding)
-        except TimeoutError:
-            offset = flight.span.first * self._options.chunk_size_bytes
-            raise SourceUnreadable(
-                f"no answer to a read at offset {offset} within {self._options.read_timeout_s:g} s"
-            ) from None
+        encoded = await self._encoded(flight.span, flight.encoding)
+        while lost := await self._stored.lost(chunk.pointer for chunk in encoded if chunk.pointer is not None):
+            flight.parents = {index: one for index, one in flight.parents.items() if one.pack not in lost}
+            flight.encoding = self._workers.submit(self._encoder.encode, flight.span, flight.parents, flight.frames)
+            encoded = await self._encoded(flight.span, flight.encoding)
         for chunk in encoded:
             await self._place(chunk, flight.frames)
         self._progress.add(sum(chunk.plain_size for chunk in encoded))
+
+    async def _encoded(self, span: Span, encoding: asyncio.Future[list[Encoded]]) -> list[Encoded]:
+        try:
+            async with asyncio.timeout(self._options.read_timeout_s):
+                return await asyncio.shield(encoding)
+        except TimeoutError:
+            offset = span.first * self._options.chunk_size_bytes
+            raise SourceUnreadable(
+                f"no answer to a read at offset {offset} within {self._options.read_timeout_s:g} s"
+            ) from None
 
     async def _place(self, chunk: Encoded, frames: memoryview) -> None:
         outcome, pointer = chunk.outcome, chunk.pointer
@@ -224,12 +232,12 @@ class BackupPipeline:
 
     async def _launch(self, span: Span) -> _Flight:
         if not span.is_data:
-            return _Flight(span, None, None)
+            return _Flight(span, {}, None, None)
         parents: dict[int, Pointer] = {}
         async for leaf in self._parent.leaves(span.first, span.end):
             parents.update(leaf)
         frames = await self._budget.acquire(self._encoder.frames_size_max)
-        return _Flight(span, self._workers.submit(self._encoder.encode, span, parents, frames), frames)
+        return _Flight(span, parents, self._workers.submit(self._encoder.encode, span, parents, frames), frames)
 
     def _recover(self, flight: _Flight) -> None:
         if flight.frames is not None:

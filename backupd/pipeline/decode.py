@@ -117,10 +117,10 @@ class SpanDecoder:
 
 @asynccontextmanager
 async def decoding(
-    repository: Repository, workers: Workers, budget: ByteBudget, *, cut: Cut, write: WriteRun
+    repository: Repository, workers: Workers, budget: ByteBudget, *, cut: Cut, threads_max: int, write: WriteRun
 ) -> AsyncIterator[SpanDecoder]:
     """Lend a decoder that hands runs to ``write``; its memory, a run for each thread and frames, is from ``budget``."""
-    kit_count = min(workers.thread_count, (budget.limit_bytes - cut.stored_size_bytes_max) // cut.run_size_bytes)
+    kit_count = min(threads_max, (budget.limit_bytes - cut.stored_size_bytes_max) // cut.run_size_bytes)
     async with AsyncExitStack() as lent:
         kits = [
             _Kit(FrameReader(repository.keys), await lent.enter_async_context(budget.lend(cut.run_size_bytes)))

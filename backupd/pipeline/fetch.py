@@ -114,4 +114,5 @@ def _decode_node(reader: FrameReader, pointer: Pointer, stored: memoryview) -> b
 def named(pointer: Pointer, error: CorruptFrame | UnknownFormat) -> CorruptObject | UnknownFormat:
     """Return the error that also says where the frame is."""
     where = f"{layout.pack(pointer.pack)}: frame {pointer.id.hex()} at offset {pointer.offset}: {error}"
-    return CorruptObject(where) if isinstance(error, CorruptFrame) else UnknownFormat(where)
+    is_corrupt = isinstance(error, CorruptFrame)
+    return CorruptObject(where, pack_id=pointer.pack) if is_corrupt else UnknownFormat(where)

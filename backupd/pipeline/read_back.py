@@ -48,7 +48,7 @@ def _check(repository: Repository, pack_id: bytes, body: memoryview) -> None:
     try:
         entries = pack.read_footer(pack_id, len(body), body)
     except CorruptPack as error:
-        raise CorruptObject(f"{layout.pack(pack_id)}: {error}") from error
+        raise CorruptObject(f"{layout.pack(pack_id)}: {error}", pack_id=pack_id) from error
     for entry in entries:
         stored = body[entry.offset : entry.offset + entry.length]
         try:

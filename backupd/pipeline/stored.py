@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
+from backupd.pipeline.present import PresentPacks
 from backupd.pipeline.workers import Workers
+from backupd.repository import layout
 from backupd.repository.index import ChunkIndex
 from backupd.repository.repository import Repository
 from chunker.node import Pointer
@@ -15,13 +18,15 @@ RecordPack = Callable[[bytes], Awaitable[None]]
 """Remember durably that a pack of this id is about to be stored."""
 
 _PACKS_REMEMBERED = 4
+_log = logging.getLogger(__name__)
 
 
 class StoredChunks:
     """De-duplication for one backup. ``index`` None: only what this backup itself is storing is not repeated.
 
     A chunk counts as stored for others only when its pack is on the target; for this backup already when it
-    is in a pack, because the backup is not published unless that pack arrives. ``is_everywhere`` tells whether
+    is in a pack, because the backup is not published unless that pack arrives. What is found is a hint until
+    ``lost`` was asked about it, for packs may have vanished since they were stored. ``is_everywhere`` tells whether
     what is stored reaches every target that the index is of; while it does not, others are not told.
     """
 
@@ -39,6 +44,7 @@ class StoredChunks:
         self._index = index
         self._record = record
         self._is_everywhere = is_everywhere
+        self._present = PresentPacks(repository)
         self._pending: dict[bytes, Pointer] = {}
         self._stored: deque[Sequence[PackEntry]] = deque()
 
@@ -58,10 +64,20 @@ class StoredChunks:
         """Note a chunk that was put in a pack."""
         self._pending[pointer.id] = pointer
 
+    async def lost(self, pointers: Iterable[Pointer]) -> Collection[bytes]:
+        """Return the packs of ``pointers`` that are no longer on the target; nobody finds their chunks any more."""
+        lost = await self._present.lost(pointer for pointer in pointers if self._pending.get(pointer.id) != pointer)
+        for pack_id in lost:
+            _log.warning("%s is lost: what it held and is still wanted is stored anew", layout.pack(pack_id))
+            if self._index is not None:
+                await self._workers.run(self._index.forget, pack_id)
+        return lost
+
     async def store(self, pack_id: bytes, body: memoryview, entries: Sequence[PackEntry]) -> None:
         """Store a pack, and only then let others find its chunks."""
         await self._record(pack_id)
         await self._repository.put_pack(pack_id, body)
+        self._present.add(pack_id, len(body))
         if self._index is not None and self._is_everywhere():
             await self._workers.run(self._index.add, pack_id, entries)
         # A span that was looked up before this pack arrived may still be in a thread: forget a little later.

@@ -97,9 +97,10 @@ def check_pack(pack_id: bytes, body: memoryview) -> None:
             try:
                 frame.check(body[entry.offset : entry.offset + entry.length])
             except CorruptFrame as error:
-                raise CorruptObject(f"{key}: frame {entry.id.hex()} at offset {entry.offset}: {error}") from error
+                where = f"{key}: frame {entry.id.hex()} at offset {entry.offset}"
+                raise CorruptObject(f"{where}: {error}", pack_id=pack_id) from error
     except CorruptPack as error:
-        raise CorruptObject(f"{key}: {error}") from error
+        raise CorruptObject(f"{key}: {error}", pack_id=pack_id) from error
 
 
 async def packs_of(

@@ -45,7 +45,9 @@ class VerifyPipeline:
         # One chunk at a time: its plain bytes are still in the processor's cache when they are hashed.
         self._cut = Cut.of(manifest, run_size_bytes=manifest.chunk_size_bytes)
         self._nodes = NodeCache(NodeFetcher(repository, workers))
-        self._decoding = decoding(repository, workers, budget, cut=self._cut, write=_discard)
+        self._decoding = decoding(
+            repository, workers, budget, cut=self._cut, threads_max=workers.thread_count, write=_discard
+        )
 
     async def run(self) -> None:
         """Return when every byte of the backup was read and is right; CorruptObject names what is not."""
@@ -71,7 +73,8 @@ class VerifyPipeline:
             if footer.get(pointer.offset) != (pointer.id, pointer.length):
                 raise CorruptObject(
                     f"{layout.pack(pointer.pack)}: its footer does not list frame {pointer.id.hex()} "
-                    f"at offset {pointer.offset}"
+                    f"at offset {pointer.offset}",
+                    pack_id=pointer.pack,
                 )
 
     async def _footer(self, pack_id: bytes) -> _Footer:

@@ -17,11 +17,12 @@ _log = logging.getLogger(__name__)
 
 
 class Workers:
-    """A fixed number of threads, shared by all jobs of the daemon."""
+    """A fixed number of threads, shared by all jobs: so many that compute, and ``spare_count`` that wait for disks."""
 
-    def __init__(self, thread_count: int) -> None:
+    def __init__(self, thread_count: int, *, spare_count: int = 0) -> None:
         self.thread_count = thread_count
-        self._executor = ThreadPoolExecutor(thread_count, thread_name_prefix="worker")
+        self.spare_count = spare_count
+        self._executor = ThreadPoolExecutor(thread_count + spare_count, thread_name_prefix="worker")
 
     def submit(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
         """Start ``work`` as soon as a thread is free; the future is the caller's to await or to ``settle``."""

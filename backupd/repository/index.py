@@ -1,7 +1,7 @@
 """The chunk index: which chunks a repository has, and where. A hint on this machine's disk.
 
-A miss costs space, never correctness. An entry is added only once its pack is on the target, so a hit is a
-frame that can be read. The file may be deleted at any time.
+A miss costs space, never correctness. An entry is added only once its pack is on the target, and who relies on
+a hit looks whether the pack still is there. The file may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -68,6 +68,15 @@ class ChunkIndex:
                 self._connection = self._anew(error)
                 _insert(self._connection, pack_id, chunks)
 
+    def forget(self, pack_id: bytes) -> None:
+        """Let the chunks of a pack be found no more, because it is lost or damaged."""
+        with self._lock:
+            try:
+                _delete(self._connection, pack_id)
+            except sqlite3.DatabaseError as error:
+                self._connection.close()
+                self._connection = self._anew(error)
+
     def close(self) -> None:
         """Release the file."""
         with self._lock:
@@ -120,6 +129,13 @@ def _insert(connection: sqlite3.Connection, pack_id: bytes, chunks: Sequence[Pac
             "INSERT OR REPLACE INTO chunks VALUES (?, ?, ?, ?, ?)",
             [(pointer.id, number, pointer.offset, pointer.length, _checksum(pointer)) for pointer in pointers],
         )
+
+
+def _delete(connection: sqlite3.Connection, pack_id: bytes) -> None:
+    # Its chunks stay until they are added anew, since looking for them would read the whole table. Should another
+    # pack get its number, their checksums do not hold.
+    with connection:
+        connection.execute("DELETE FROM packs WHERE id = ?", (pack_id,))
 
 
 def _checksum(pointer: Pointer) -> int:

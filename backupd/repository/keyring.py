@@ -9,11 +9,13 @@ import hashlib
 import os
 import re
 import secrets
+import stat
 from pathlib import Path
 
 from backupd.errors import KeyMismatch, KeyMissing
 from chunker.keys import KEY_SIZE_BYTES, derive
 
+_FILE_BYTES_MAX = 1024**2
 _LINE = re.compile(r"backupd-master-key-1:([0-9a-f]{64}):([0-9a-f]{8})")
 
 
@@ -43,19 +45,46 @@ def fingerprint(key: bytes) -> str:
 def load(path: Path) -> Keyring:
     """Read the key file; KeyMissing when it is not there, KeyMismatch when it is damaged or others can read it."""
     try:
-        with path.open() as file:
-            mode = os.fstat(file.fileno()).st_mode & 0o777
-            lines = file.read().split()
+        mode, content = _read(path)
     except FileNotFoundError:
         raise KeyMissing(
             f"{path}: the master key file is missing, and without it no backup can be read\n"
             "HINT: put your copy of it back; a new one cannot open what the old one sealed"
         ) from None
-    if mode & 0o077:
-        raise KeyMismatch(f"{path}: mode {mode:04o} lets others read the master key, expected 0600")
+    except OSError as error:
+        reason = (error.strerror or type(error).__name__).lower()
+        raise KeyMismatch(f"{path}: cannot be read: {reason}; expected a file with the master key") from error
+    _check_mode(path, mode)
+    lines = _text(path, content).split()
     if not lines:
         raise KeyMismatch(f"{path}: holds no key, expected lines backupd-master-key-1:<key>:<checksum>")
     return Keyring([_parse(text, f"{path}: line {n}") for n, text in enumerate(lines, 1)], origin=str(path))
+
+
+def _read(path: Path) -> tuple[int, bytes]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # A pipe would wait for a writer.
+    try:
+        mode = os.fstat(descriptor).st_mode
+        return mode, os.read(descriptor, _FILE_BYTES_MAX) if stat.S_ISREG(mode) else b""
+    finally:
+        os.close(descriptor)
+
+
+def _check_mode(path: Path, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        raise KeyMismatch(f"{path}: expected a regular file with the master key")
+    if mode & 0o077:
+        raise KeyMismatch(f"{path}: mode {mode & 0o777:04o} lets others read the master key, expected 0600")
+
+
+def _text(path: Path, content: bytes) -> str:
+    try:
+        return content.decode("ascii")
+    except UnicodeDecodeError as error:
+        # Not chained: the cause would show the keys.
+        raise KeyMismatch(
+            f"{path}: byte {error.start} is not text, expected lines backupd-master-key-1:<key>:<checksum>"
+        ) from None
 
 
 def create(path: Path) -> Keyring:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +49,11 @@ class _Found:
 
 
 _Name = tuple[str, str, bool]
+_LOST = (
+    f"{layout.REPOSITORY} is lost: target {{target}} {{when}}, and has no such object now\n"
+    "HINT: bring back what was there; or, if all of it is gone, delete the backups on this target and restart the "
+    "daemon to begin anew"
+)
 
 
 class Repositories:
@@ -105,15 +110,17 @@ class Repositories:
         is_encrypted: bool,
         quorum: int = 1,
         behind: Mapping[str, str] | None = None,
+        holders: Collection[str] = (),
     ) -> Opened:
         """Return the repository that all ``targets`` hold alike, made where it is not there yet.
 
-        Those that are ``behind``, or cannot be reached, lag. With fewer than ``quorum`` left it is the error of
-        the last. RepositoryMismatch when two hold different ones; ConfigError when one is not configured.
+        Those that are ``behind``, cannot be reached or have lost it lag. With fewer than ``quorum`` left it is the
+        error of the last. One of ``holders``, which have backups in it, has lost it when it is not there.
+        RepositoryMismatch when two hold different ones; ConfigError when one is not configured.
         """
         lagging = dict(behind or {})
         names = [(project, target, is_encrypted) for target in targets]
-        found, failure = await self._ask(names, lagging)
+        found, failure = await self._ask(names, lagging, holders)
         live = [target for target in targets if target not in lagging]
         if failure is not None and (not found or len(live) < quorum):
             # Who cannot be asked may hold the repository that the others will have to be copies of.
@@ -133,35 +140,42 @@ class Repositories:
         return Opened(Repository(mirror, original.opened), tuple(targets), mirror.lagging)
 
     async def _ask(
-        self, names: Sequence[_Name], lagging: dict[str, str]
-    ) -> tuple[dict[str, _Found], TargetError | None]:
+        self, names: Sequence[_Name], lagging: dict[str, str], holders: Collection[str]
+    ) -> tuple[dict[str, _Found], TargetError | CorruptObject | None]:
         """Return what each target has; those that do not answer join ``lagging``, and the last error is told."""
         found: dict[str, _Found] = {}
-        failure: TargetError | None = None
+        failure: TargetError | CorruptObject | None = None
         for name in names:
             target = name[1]
             try:
                 if target not in lagging and self._check_fit is not None:
                     await self._check_fit(target)
-                if (one := await self._find(name)) is not None:
+                if (one := await self._find_now(name)) is not None:
                     found[target] = one
-                    if len(names) > 1:  # Who is down is better known before than after the first copy is made.
-                        await self._scoped(name).head(layout.REPOSITORY)
-            except TargetError as error:
+                elif target in holders:
+                    raise CorruptObject(_LOST.format(target=target, when="holds backups"))
+            except (TargetError, CorruptObject) as error:
                 lagging.setdefault(target, f"{error.code}: {error}")
                 failure = error
         return found, failure
 
-    async def open_copy(self, source: Repository, project: str, target: str, *, is_encrypted: bool) -> Repository:
+    async def open_copy(
+        self, source: Repository, project: str, target: str, *, is_encrypted: bool, is_holder: bool = False
+    ) -> Repository:
         """Return the repository of ``source`` on another target, where it becomes a copy of it.
 
-        RepositoryMismatch when there is another one already.
+        RepositoryMismatch when there is another one already; CorruptObject when ``is_holder``, which has backups
+        that are relied on, and there is none.
         """
         name = (project, target, is_encrypted)
         if self._check_fit is not None:
             await self._check_fit(target)
         original = _Found(await source.target.get(layout.REPOSITORY), source.description)
-        found = await self._find(name) or await self._copy(name, original)
+        if is_holder and await self._find_now(name) is None:
+            raise CorruptObject(_LOST.format(target=target, when="holds backups"))
+        found = await self._find(name)
+        if found is None or not await self._is_there(name):
+            found = await self._copy(name, original)
         _check_alike({"the source": original, target: found})
         return Repository(self._scoped(name), found.opened)
 
@@ -176,7 +190,14 @@ class Repositories:
     async def index(self, repository: Repository, targets: Sequence[str]) -> ChunkIndex:
         """Return the index of the chunks of a repository that every one of ``targets`` has."""
         scope = hashlib.sha256(json.dumps(sorted(targets)).encode()).hexdigest()[:16]
-        name = f"{repository.keys.repository_id.hex()}-{scope}"
+        return await self._index(f"{repository.keys.repository_id.hex()}-{scope}")
+
+    async def forget_pack(self, pack_id: bytes) -> None:
+        """Let no index find what a pack holds, because it is lost or damaged on one target at least."""
+        for path in await asyncio.to_thread(lambda: sorted(self._index_dir.glob("*.db"))):
+            await asyncio.to_thread((await self._index(path.stem)).forget, pack_id)
+
+    async def _index(self, name: str) -> ChunkIndex:
         async with self._lock(name):
             if name not in self._indexes:
                 self._indexes[name] = await asyncio.to_thread(ChunkIndex, self._index_dir / f"{name}.db")
@@ -198,6 +219,31 @@ class Repositories:
                     return None
                 self._found[name] = _Found(body, read_description(body, self._keyring, is_encrypted=name[2]))
             return self._found[name]
+
+    async def _find_now(self, name: _Name) -> _Found | None:
+        """Return what one target has now, None if it never had a repository. CorruptObject when it had.
+
+        Who writes asks this, and learns early that a target is down or was emptied. RepositoryMismatch.
+        """
+        async with self._lock(name):
+            known = self._found.get(name)
+            if known is not None:
+                try:
+                    body = await self._scoped(name).get(layout.REPOSITORY)
+                except ObjectNotFound:
+                    raise CorruptObject(_LOST.format(target=name[1], when="had it")) from None
+                if body != known.body:
+                    now = read_description(body, self._keyring, is_encrypted=name[2])
+                    _check_alike({"this daemon": known, f"target {name[1]}": _Found(body, now)})
+                return known
+        return await self._find(name)
+
+    async def _is_there(self, name: _Name) -> bool:
+        try:
+            await self._scoped(name).head(layout.REPOSITORY)
+        except ObjectNotFound:
+            return False
+        return True
 
     async def _create(self, name: _Name) -> _Found:
         body = new_description(self._keyring, is_encrypted=name[2], created_at=self._clock.now().isoformat())
@@ -229,7 +275,7 @@ class Repositories:
         return self._locks.setdefault(opened, asyncio.Lock())
 
 
-def _explain(failure: TargetError, *, quorum: int, targets: Sequence[str], is_new: bool) -> None:
+def _explain(failure: TargetError | CorruptObject, *, quorum: int, targets: Sequence[str], is_new: bool) -> None:
     if len(targets) > 1 and is_new:
         failure.add_note("no repository is made while a target cannot be asked whether it holds one")
     elif len(targets) > 1:

@@ -24,17 +24,22 @@ class Range(NamedTuple):
 def coalesce(pointers: Iterable[Pointer], *, gap_bytes_max: int) -> list[Range]:
     """Join frames of a pack that lie at most ``gap_bytes_max`` apart into one range of at most 16 MiB."""
     ranges: list[Range] = []
+    joined: list[Pointer] = []
+    start = end = 0
     for pointer in sorted(set(pointers), key=_PLACE):
-        end = pointer.offset + pointer.length
-        last = ranges[-1] if ranges else None
+        _, pack, offset, length = pointer
         if (
-            last is not None
-            and last.pack == pointer.pack
-            and pointer.offset - (last.offset + last.length) <= gap_bytes_max
-            and end - last.offset <= RANGE_BYTES_MAX
+            joined
+            and joined[0].pack == pack
+            and offset - end <= gap_bytes_max
+            and offset + length - start <= RANGE_BYTES_MAX
         ):
-            last.pointers.append(pointer)
-            ranges[-1] = last._replace(length=max(last.length, end - last.offset))
-        else:
-            ranges.append(Range(pointer.pack, pointer.offset, pointer.length, [pointer]))
+            joined.append(pointer)
+            end = max(end, offset + length)
+            continue
+        if joined:
+            ranges.append(Range(joined[0].pack, start, end - start, joined))
+        joined, start, end = [pointer], offset, offset + length
+    if joined:
+        ranges.append(Range(joined[0].pack, start, end - start, joined))
     return ranges

@@ -67,7 +67,7 @@ class Repository:
         try:
             return (await self.target.head(key)).size_bytes
         except ObjectNotFound:
-            raise CorruptObject(f"{key} is lost: the target has no such object") from None
+            raise _lost(pack_id) from None
 
     async def has_manifest(self, backup_id: str) -> bool:
         """Tell whether a backup is published here."""
@@ -83,9 +83,9 @@ class Repository:
         try:
             await self.target.get_into(key, buffer, offset=wanted.offset)
         except ObjectNotFound:
-            raise CorruptObject(f"{key} is lost: the target has no such object") from None
+            raise _lost(wanted.pack) from None
         except ShortRead as error:
-            raise CorruptObject(f"{key} is cut short: {error}") from error
+            raise CorruptObject(f"{key} is cut short: {error}", pack_id=wanted.pack) from error
 
     async def footer(self, pack_id: bytes) -> list[PackEntry]:
         """Return what a pack says it holds; CorruptObject names the pack when its footer is damaged or lost."""
@@ -98,9 +98,9 @@ class Repository:
                 tail = await self._tail(key, size, footer_size)
             return pack.read_footer(pack_id, size, memoryview(tail))
         except ObjectNotFound:
-            raise CorruptObject(f"{key} is lost: the target has no such object") from None
+            raise _lost(pack_id) from None
         except (CorruptPack, ShortRead) as error:
-            raise CorruptObject(f"{key}: {error}") from error
+            raise CorruptObject(f"{key}: {error}", pack_id=pack_id) from error
         except UnknownFormat as error:
             raise UnknownFormat(f"{key}: {error}") from error
 
@@ -168,6 +168,10 @@ def read_description(body: bytes, keyring: Keyring, *, is_encrypted: bool) -> De
     if opened.is_encrypted != is_encrypted:
         raise BackupdError(f"repository.json: field is_encrypted: {opened.is_encrypted}, expected {is_encrypted}")
     return opened
+
+
+def _lost(pack_id: bytes) -> CorruptObject:
+    return CorruptObject(f"{layout.pack(pack_id)} is lost: the target has no such object", pack_id=pack_id)
 
 
 def _is_uuid(name: str) -> bool:

@@ -55,6 +55,8 @@ class FileSource:
     def _point(self, descriptor: int) -> FilePoint:
         with _translated(self._path, "cannot be opened"):
             point = FilePoint(self._path, descriptor, may_be_written=self._allow_live)
+            if point.is_device and not point.size_bytes:  # As a loop or network device that is not attached.
+                raise SourceMissing(f"{self._path} has no medium: it is a block device of 0 bytes")
             if not self._allow_live and (lock := lock_of_a_writer(descriptor)):
                 raise SourceBusy(f"{self._path} is being written: {lock} is held on it\n{_BUSY_HINT}")
         point.check()
@@ -74,6 +76,7 @@ class FilePoint:
         self._direct_descriptor: int | None = None
         self._may_be_written = may_be_written
         found = os.fstat(descriptor)
+        self.is_device = stat.S_ISBLK(found.st_mode)
         self.size_bytes = _size_bytes(descriptor, found)
         self.identity = _identity(found)
         self._stamp = self._stamp_of(found)
@@ -83,7 +86,10 @@ class FilePoint:
         self._direct_descriptor = direct_io.reopen(self._descriptor, os.O_RDONLY)
 
     def changed_since(self, parent: ParentPoint) -> Changes:
-        return Changes(None, "a plain file has no changed-block tracking")
+        if parent.identity != self.identity:
+            return Changes(None, f"{self._path} is now {self.identity}, the parent is of {parent.identity}")
+        kind = "block device" if self.is_device else "plain file"
+        return Changes(None, f"a {kind} has no changed-block tracking")
 
     def data_extents(self, within: Extent) -> Iterator[Extent]:
         end = min(within.end_bytes, self.size_bytes)

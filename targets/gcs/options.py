@@ -11,6 +11,8 @@ from yarl import URL
 from targets.errors import InvalidKey, Misconfigured
 from targets.keys import KEY_LENGTH_MAX, validate_key
 
+SERVICE = "https://storage.googleapis.com"
+
 _CONNECTIONS_MAX = 1024
 _STORAGE_CLASSES = ("STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
@@ -28,7 +30,7 @@ class GcsOptions:
     preconditions. ``connections_max``: kept and used at a time.
     """
 
-    endpoint: str = "https://storage.googleapis.com"
+    endpoint: str = SERVICE
     credentials_file: str | None = None
     anonymous: bool = False
     create_bucket: bool = False

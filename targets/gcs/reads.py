@@ -28,7 +28,9 @@ class Reads:
 
     async def get(self, key: str, *, offset: int, length: int | None) -> bytes:
         download = _Download(self._api, key, self._prefix + key)
-        content = await get_range(key, download.send, partial(self.size, key), offset=offset, length=length)
+        content = await get_range(
+            key, download.send, partial(self._size_after_refusal, key), offset=offset, length=length
+        )
         if download.object_size_bytes is not None:  # Some servers answer with nothing where the service refuses.
             range_end(key, download.object_size_bytes, offset=offset, length=length)
         if not offset:
@@ -37,7 +39,7 @@ class Reads:
 
     async def get_into(self, key: str, view: memoryview, *, offset: int) -> None:
         download = _Download(self._api, key, self._prefix + key)
-        await get_range_into(key, download.send, partial(self.size, key), view, offset=offset)
+        await get_range_into(key, download.send, partial(self._size_after_refusal, key), view, offset=offset)
         if not offset:
             await self._verify(key, view, download)
 
@@ -49,6 +51,17 @@ class Reads:
                 return _size(await read_json(response, doing), doing)
         await self._api.check_bucket(doing)
         raise ObjectNotFound(f"{key} does not exist")
+
+    async def _size_after_refusal(self, key: str) -> int:
+        """Return the size, asked for because a range was refused.
+
+        A server may hang up after that without a word, as fake-gcs-server does: then this finds out, and the next
+        request has a new connection.
+        """
+        try:
+            return await self.size(key)
+        except Unavailable:
+            return await self.size(key)
 
     async def _verify(self, key: str, content: memoryview | bytes, download: _Download) -> None:
         """Compare with the checksum if this is the whole object, the only thing that the service keeps one of."""

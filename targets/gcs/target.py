@@ -13,7 +13,7 @@ from targets.gcs.api import JsonApi, read_json
 from targets.gcs.checksums import Checksums
 from targets.gcs.credentials import Load, Tokens
 from targets.gcs.deletions import Deletions
-from targets.gcs.options import GcsOptions, check_bucket, check_prefix
+from targets.gcs.options import SERVICE, GcsOptions, check_bucket, check_prefix
 from targets.gcs.reads import Reads
 from targets.gcs.uploads import Uploads
 from targets.keys import is_key, validate_key, validate_prefix
@@ -38,7 +38,7 @@ class GcsTarget:
             name="gcs",
             conditional_put=options.conditional_put,
             object_size_bytes_max=_OBJECT_SIZE_BYTES_MAX,
-            servers_differ=True,
+            servers_differ=options.endpoint != SERVICE,
         )
         self._options = options
         self._prefix = prefix

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from backupd.jobs.backup import BackupBody
 from backupd.jobs.delete import DeleteBody
+from backupd.jobs.forgetting import forgetting
 from backupd.jobs.resources import Resources
 from backupd.jobs.restore import RestoreBody
 from backupd.jobs.verify import VerifyBody
@@ -145,7 +146,7 @@ class Daemon:
             self._catalog,
             self._shared.clock,
             self.name,
-            bodies,
+            {kind: forgetting(body, self._repositories) for kind, body in bodies.items()},
             running_jobs_max=2,
             lease_s=LEASE_S,
             shutdown_timeout_s=self._shared.loop.random.choice([0.0, 5.0, 60.0]),

@@ -11,7 +11,9 @@ import pytest
 from targets.errors import (
     Misconfigured,
     ObjectExists,
+    ObjectNotFound,
     QuotaExceeded,
+    ShortRead,
     TargetGone,
     Throttled,
     Unavailable,
@@ -209,6 +211,18 @@ async def test_listing_asks_for_a_page_when_its_reader_comes_to_it(
             requests.clear()
             assert len(await keys(target)) == 120
             assert requests.of("GET", "format=json") == 3  # 100, 20 and none.
+
+
+async def test_one_connection_is_enough(swift: Swift, container: str, tmp_path: Path) -> None:
+    async with opened(v1(swift, tmp_path, connections_max=1), container) as target:
+        await target.put("key", b"content")
+        with pytest.raises(ObjectNotFound):
+            await target.get("absent")
+        with pytest.raises(ShortRead):
+            await target.get("key", offset=100)
+        await target.delete_many(["key", "absent"])
+        await target.delete("absent")
+        assert await keys(target) == []
 
 
 async def test_names_that_are_no_keys_are_not_listed(swift: Swift, container: str, target: SwiftTarget) -> None:

@@ -81,6 +81,7 @@ class Keystone:
             [*self._environment, str(BIN / "gunicorn")],
             directory=directory,
             is_ready=lambda: answers(self.url, timeout_s=10),
+            start_timeout_s=120,
         )
 
     def create(self) -> None:

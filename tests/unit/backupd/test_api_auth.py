@@ -46,5 +46,15 @@ def test_a_weak_or_odd_token_is_refused_by_its_line_and_not_repeated(tmp_path: P
 
 
 def test_an_absent_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be read: FileNotFoundError"):
+    with pytest.raises(ConfigError) as caught:
         read_tokens(tmp_path / "none")
+    assert str(caught.value) == f"daemon.token_file = '{tmp_path}/none': cannot be read: no such file or directory"
+
+
+def test_bytes_that_are_no_text_are_refused_and_not_repeated(tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+    file.write_bytes(b"hunter2hunter2hunter2\n\xff")
+    with pytest.raises(ConfigError) as caught:
+        read_tokens(file)
+    assert str(caught.value) == f"daemon.token_file = '{file}': byte 22 is not text; expected one token per line"
+    assert caught.value.__cause__ is None

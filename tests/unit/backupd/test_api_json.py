@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -54,7 +55,7 @@ def test_a_good_text_is_parsed() -> None:
             "overwrite = null: expected true or false",
         ),
         (NewBackup, {"volume": "x", "mode": "ful"}, 'mode = "ful": expected "full" or "incremental"'),
-        (NewBackup, {"volume": "x", "mode": ["full"]}, 'mode = a list: expected "full" or "incremental"'),
+        (NewBackup, {"volume": "x", "mode": ["full"]}, 'mode = a list of 1: expected "full" or "incremental"'),
         (NewBackup, {"volume": "x", "changed_extents": {}}, "changed_extents = an object: expected a list"),
         (NewVolume, {"name": "x"}, "path: missing; expected a string"),
         (
@@ -85,3 +86,19 @@ def test_a_long_value_is_shown_in_part() -> None:
     with pytest.raises(InvalidRequest) as caught:
         parse_request({"volume": "x", "mode": "x" * 1000}, NewBackup)
     assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("expected", "body", "problem"),
+    [
+        (NewBackup, {"volume": "a\ud800"}, 'volume = "a\\ud800"'),
+        (NewBackup, {"volume": "x", "name": "\udfff"}, 'name = "\\udfff"'),
+        (NewBackupType, {"name": "x", "target": "y", "copies": ["z", "\ud800"]}, 'copies = "\\ud800"'),
+    ],
+)
+def test_half_of_a_surrogate_pair_is_refused_by_the_name_of_its_field(
+    expected: type[Any], body: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        parse_request(parse_json(json.dumps(body).encode()), expected)
+    assert str(caught.value) == f"{problem}: expected whole characters, not a half of a surrogate pair"

@@ -182,3 +182,27 @@ async def test_the_request_log_has_a_line_per_request_and_no_secret(
     async with guarded.client.get("/v1/volumes/a%0Ab?token=hunter2", headers=headers):
         pass
     assert [record.getMessage() for record in caplog.records] == ["GET /v1/volumes/a%0Ab 404 0.0 ms"]
+
+
+async def test_what_is_not_there_is_repeated_cut_short(served: Served) -> None:
+    long = "a" * 900_000
+    for path, body in (
+        ("/v1/backups", {"volume": long}),
+        ("/v1/restores", {"backup": long, "path": "/srv/a"}),
+        ("/v1/backup-types", {"name": "gold", "target": long}),
+        ("/v1/volumes", {"name": "disk", "path": "/srv/a", "backup_type": long}),
+    ):
+        found = await problem(served, "POST", path, **large(body))
+        assert len(found["detail"]) < 1000, path
+    found = await problem(served, "GET", f"/v1/targets/{'a' * 4000}")
+    assert len(found["detail"]) < 1000
+
+
+@pytest.mark.parametrize("path", ["/v1/volumes/%ED%A0%80", "/v1/jobs/%FF", "/v1/backups?volume=%ED%A0%80"])
+async def test_bytes_in_a_path_that_are_no_text_name_nothing(served: Served, path: str) -> None:
+    assert (await problem(served, "GET", path))["status"] == 404
+
+
+async def test_a_field_that_is_no_text_is_a_bad_request(served: Served) -> None:
+    found = await problem(served, "POST", "/v1/backups", json={"volume": "\ud800"})
+    assert (found["status"], found["code"]) == (400, "request.invalid")

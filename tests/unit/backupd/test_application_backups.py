@@ -70,8 +70,17 @@ async def test_a_backup_copies_the_fields_of_the_type(world: World) -> None:
 
 async def test_a_backup_without_a_name_is_named_by_its_time(world: World) -> None:
     backup, _ = await create(world)
-    assert backup.name == f"{world.clock.now():%Y%m%dT%H%M%SZ}"
+    now = world.clock.now()
+    assert backup.name == f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z"
     assert backup.created_at == world.clock.now()
+
+
+async def test_two_backups_of_one_second_have_two_names(world: World) -> None:
+    first, _ = await create(world)
+    await world.finish_job()
+    world.clock.advance(0.25)
+    second, _ = await create(world)
+    assert (first.name[-5:], second.name[-5:]) == (".000Z", ".250Z")
 
 
 async def test_a_bad_name_is_named(world: World) -> None:
@@ -161,7 +170,7 @@ async def test_a_full_backup_takes_no_changed_extents(world: World) -> None:
 @pytest.mark.parametrize(
     ("extent", "message"),
     [
-        ([0, 1], "changed_extents[1] = a list: expected an object with"),
+        ([0, 1], "changed_extents[1] = a list of 2: expected an object with"),
         ({"offset_bytes": 0}, "changed_extents[1] = an object: expected an object with"),
         (
             {"offset_bytes": 0, "length_bytes": 1, "x": 1},
@@ -190,7 +199,7 @@ def test_a_bad_extent_is_named(extent: object, message: str) -> None:
 
 
 def test_too_many_extents_are_refused() -> None:
-    with pytest.raises(InvalidRequest, match='changed_extents = "100001 extents": expected at most 100000'):
+    with pytest.raises(InvalidRequest, match="changed_extents = a list of 100001: expected at most 100000"):
         parse_changed_extents([None] * (EXTENTS_MAX + 1))
 
 

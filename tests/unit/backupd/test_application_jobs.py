@@ -45,6 +45,23 @@ async def test_two_restores_never_write_to_one_path(world: World, backup: Backup
         await world.application.restores.create(PROJECT, new)
 
 
+@pytest.mark.parametrize("alias", ["restores/./new.img", "restores//new.img", "link/new.img", "/restores/new.img"])
+async def test_a_path_written_otherwise_is_the_same_path(world: World, backup: Backup, alias: str) -> None:
+    (world.restores.parent / "link").symlink_to(world.restores)
+    path = str(world.restores / "new.img")
+    job = await world.application.restores.create(PROJECT, NewRestore(backup=backup.id, path=path))
+    new = NewRestore(backup=backup.id, path=f"{world.restores.parent}/{alias}")
+    with pytest.raises(Conflict, match=f"job {job.id} is queued and restores to {path} already"):
+        await world.application.restores.create(PROJECT, new)
+
+
+async def test_a_poll_of_a_backup_job_does_not_load_its_extents(world: World, backup: Backup) -> None:
+    extents = [{"offset_bytes": 0, "length_bytes": 512}]
+    new = NewBackup(volume="disk", parent=backup.id, changed_extents=extents)
+    _, job = await world.application.backups.create(PROJECT, new)
+    assert (await world.application.jobs.one(PROJECT, job.id)).job.request == {}
+
+
 async def test_a_path_is_free_again_after_a_restore_has_ended(world: World, backup: Backup) -> None:
     new = NewRestore(backup=backup.id, path=str(world.restores / "new.img"))
     job = await world.application.restores.create(PROJECT, new)

@@ -139,3 +139,9 @@ def test_a_block_device_is_a_destination_only_when_it_may_be_overwritten(image: 
         f"overwrite = false: expected true, because a restore destroys what is on the block device {device}"
     )
     check_destination(str(device), overwrite=True, allowed=(Path("/dev"),))
+
+
+def test_reasons_are_words(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    assert destination_problem(tmp_path / "loop" / "x", tmp_path).endswith("(a loop of links)")
+    assert destination_problem(tmp_path / "\ud800", tmp_path).endswith("(it is no text that can be a file name)")

@@ -114,7 +114,7 @@ async def test_a_request_may_name_no_other_type(world: World, policy: PolicyConf
 
 async def test_a_request_that_names_no_type_of_the_catalog_is_not_found(world: World) -> None:
     await add_volume(world, "standard")
-    with pytest.raises(NotFound, match="there is no backup type 'gold'"):
+    with pytest.raises(NotFound, match='there is no backup type "gold"'):
         await create(world.application, backup_type="gold")
 
 
@@ -163,7 +163,7 @@ async def test_a_volume_goes_back_to_the_default(world: World) -> None:
 
 async def test_a_volume_gets_no_type_that_is_not_there(world: World) -> None:
     await add_volume(world, "both")
-    with pytest.raises(NotFound, match="there is no backup type 'gold'"):
+    with pytest.raises(NotFound, match='there is no backup type "gold"'):
         await world.application.volumes.change(PROJECT, "disk", VolumeChange(backup_type="gold"))
     assert await type_of(world.application) == ("both", "volume")
 

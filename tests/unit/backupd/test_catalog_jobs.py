@@ -192,10 +192,11 @@ async def test_jobs_are_listed_newest_first_by_state_and_kind(catalog: Catalog, 
     assert await catalog.jobs(PROJECT, state=JobState.QUEUED, kind=JobKind.VERIFY) == [verify]
 
 
-async def test_a_list_has_no_changed_extents_but_a_job_has(catalog: Catalog, backup: Backup) -> None:
+async def test_what_is_shown_has_no_changed_extents_but_the_worker_has(catalog: Catalog, backup: Backup) -> None:
     request = {"changed_extents": [[0, 512]]}
     job = await add_queued(catalog, backup, kind=JobKind.BACKUP, request=request)
     assert [one.request for one in await catalog.jobs(PROJECT, state=JobState.QUEUED)] == [{}]
+    assert (await catalog.shown_job(PROJECT, job.id)).request == {}
     assert (await claim(catalog, job)).request == (await catalog.job(PROJECT, job.id)).request == request
 
 

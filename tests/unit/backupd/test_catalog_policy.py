@@ -123,5 +123,5 @@ async def test_a_volume_that_is_gone_is_not_backed_up(catalog: Catalog) -> None:
 
 @pytest.mark.parametrize("method", ["backup_type", "delete_backup_type", "delete_volume"])
 async def test_what_is_not_there_is_not_found(catalog: Catalog, method: str) -> None:
-    with pytest.raises(NotFound, match="'none'"):
+    with pytest.raises(NotFound, match='"none"'):
         await getattr(catalog, method)("none")

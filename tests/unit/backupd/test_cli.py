@@ -330,6 +330,28 @@ async def test_ctrl_c_ends_the_process_with_130(with_volume: Shell) -> None:
     assert b"the job goes on" in stderr
 
 
+INTERRUPTED_IMPORT = """
+import runpy, signal, sys
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "aiohttp":
+            signal.raise_signal(signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.meta_path.insert(0, Interrupting())
+sys.argv = ["backupctl", "health"]
+runpy.run_module("backupd.cli", run_name="__main__")
+"""
+
+
+async def test_ctrl_c_while_it_still_starts_ends_the_process_with_130() -> None:
+    command = (sys.executable, "-c", INTERRUPTED_IMPORT)
+    process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+    _, stderr = await process.communicate()
+    assert (process.returncode, stderr) == (130, b"")
+
+
 async def finish_when_there(shell: Shell, state: JobState) -> None:
     """Do, as a worker, the job that the command is about to start, once the command waits for it."""
     await shell.served.asked_for("/v1/jobs/")

@@ -86,3 +86,13 @@ def test_secret_in_a_url_is_refused_and_not_repeated(url: str) -> None:
 def test_redacted_url_still_tells_where() -> None:
     assert redact("s3://user:hunter2@host:9000/bucket/a?x=1") == "s3://***@host:9000/bucket/a?***"
     assert redact("file:///srv/backups") == "file:///srv/backups"
+
+
+@pytest.mark.parametrize("url", ["file:relative", "memory:x", "file:///srv", "file://host/x"])
+def test_url_without_a_secret_is_repeated_as_it_was_written(url: str) -> None:
+    assert redact(url) == url
+
+
+def test_relative_path_is_repeated_as_it_was_written() -> None:
+    with pytest.raises(Misconfigured, match=r"^target url file:relative: expected file:// and"):
+        open_target("file:relative")

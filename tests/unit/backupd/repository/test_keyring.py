@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,32 @@ def test_a_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> No
 def test_an_empty_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(KeyMismatch, match="master: holds no key, expected lines backupd-master-key-1:"):
         keyring.load(write(tmp_path / "master"))
+
+
+@pytest.mark.parametrize("content", [b"\xff\x00", keyring.line(FIRST).encode() + b"\n\xc3\xa4"])
+def test_bytes_that_are_no_text_are_refused_and_not_repeated(tmp_path: Path, content: bytes) -> None:
+    path = write(tmp_path / "master")
+    path.write_bytes(content)
+    with pytest.raises(
+        KeyMismatch, match=r"/master: byte \d+ is not text, expected lines backupd-master-key-1:"
+    ) as caught:
+        keyring.load(path)
+    assert caught.value.__cause__ is None
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    for path in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(KeyMismatch, match=f"^{path}: expected a regular file with the master key$"):
+            keyring.load(path)
+
+
+def test_a_file_that_cannot_be_opened_is_named_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "master").symlink_to("master")
+    with pytest.raises(
+        KeyMismatch, match="/master: cannot be read: too many levels of symbolic links; expected a file"
+    ):
+        keyring.load(tmp_path / "master")
 
 
 @pytest.mark.parametrize("line", ["nonsense", "backupd-master-key-2:00:00", keyring.line(FIRST)[:-1]])

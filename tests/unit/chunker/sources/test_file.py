@@ -220,3 +220,23 @@ def test_broken_sector_is_named(device: Path, path: Path, direct_io: bool) -> No
     broken = pytest.raises(SourceUnreadable, match="cannot be read at byte 786432: input/output error")
     with opened(FileSource(device, direct_io=direct_io)) as point, broken:
         point.read_into(768 * 1024, aligned(bytes(65_536)))
+
+
+def test_a_device_without_a_medium_is_missing(tmp_path: Path, attach_loop: AttachLoop) -> None:
+    empty = tmp_path / "empty"
+    empty.touch()
+    device = attach_loop(empty)
+    with pytest.raises(SourceMissing, match=f"{device} has no medium"):
+        FileSource(device).open()
+
+
+def test_a_device_is_not_called_a_file(device: Path) -> None:
+    with opened(FileSource(device)) as point:
+        changes = point.changed_since(ParentPoint(token=None, identity=point.identity, size_bytes=point.size_bytes))
+    assert changes.reason == "a block device has no changed-block tracking"
+
+
+def test_a_parent_of_another_file_is_named(path: Path) -> None:
+    with opened(FileSource(path)) as point:
+        changes = point.changed_since(ParentPoint(token=None, identity="file:1:2", size_bytes=point.size_bytes))
+        assert changes.reason == f"{path} is now {point.identity}, the parent is of file:1:2"

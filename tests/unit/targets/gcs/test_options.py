@@ -66,3 +66,8 @@ def test_url_that_names_no_bucket_and_prefix_is_refused(url: str, expected: str)
 def test_certificates_that_cannot_be_read_are_named() -> None:
     with pytest.raises(Misconfigured, match=r"option ca_file: /missing\.pem"):
         open_target("gs://bucket", anonymous=True, ca_file="/missing.pem")
+
+
+def test_other_servers_than_the_service_may_lack_something() -> None:
+    assert open_target("gs://bucket", anonymous=True, endpoint="http://127.0.0.1:1").capabilities.servers_differ
+    assert not open_target("gs://bucket", anonymous=True).capabilities.servers_differ
