@@ -13,6 +13,7 @@ from tests.support.volumes import half_zero_bytes
 
 MIB = 1024 * 1024
 SHARES = 10  # Each within a test's time, on a slow machine too.
+DELETION_SHARES = 4
 CONTENT = half_zero_bytes(9 * MIB + 5)
 
 
@@ -41,7 +42,8 @@ async def test_p4_crash_at_any_step_of_a_restore(place: Place, launcher: Launche
     assert await at_each_step(place, launcher, check, share=share, shares=SHARES) > 15
 
 
-async def test_p4_crash_at_any_step_of_a_deletion(place: Place, launcher: Launcher) -> None:
+@pytest.mark.parametrize("share", range(DELETION_SHARES))
+async def test_p4_crash_at_any_step_of_a_deletion(place: Place, launcher: Launcher, share: int) -> None:
     backup = await set_up(place)
     async with resumed(place) as api:
         other = await api.back_up("disk")
@@ -55,4 +57,4 @@ async def test_p4_crash_at_any_step_of_a_deletion(place: Place, launcher: Launch
             assert (await api.restore(other, place.restores / "disk")).read_bytes() == CONTENT
         assert [key.rpartition("/")[2] for key in place.objects("manifests")] == [other["id"]]
 
-    assert await at_each_step(place, launcher, check, share=0, shares=1) > 4
+    assert await at_each_step(place, launcher, check, share=share, shares=DELETION_SHARES) > 4
