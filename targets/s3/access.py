@@ -17,7 +17,8 @@ import botocore.exceptions  # type: ignore[import-untyped] # it has no types
 from aiobotocore.config import AioConfig  # type: ignore[import-untyped] # it has no types
 from aiobotocore.session import AioSession  # type: ignore[import-untyped] # it has no types
 
-from targets.errors import Misconfigured, PermissionDenied, Unavailable
+from targets.errors import Misconfigured, PermissionDenied, Retryable, TargetError, Unavailable
+from targets.s3.errors import Refusal, error_of
 from targets.s3.options import S3Options
 from targets.s3.signing import Keys
 
@@ -41,15 +42,19 @@ class Site:
 class Chain:
     """The usual chain of credentials: environment, profile, SSO, web identity, container, instance.
 
-    Making one blocks. ``executor`` is for what blocks later.
+    Making one blocks. ``executor`` is for what blocks later; ``look_every_s``: how often to look whether the keys
+    are due, which takes as long as a signature and is early by minutes.
     """
 
-    def __init__(self, options: S3Options, executor: Executor) -> None:
+    def __init__(self, options: S3Options, executor: Executor, *, look_every_s: float = 1.0) -> None:
         self._options = options
         self._executor = executor
+        self._look_every_s = look_every_s
         with _translated():
             self._session = _session(options)
         self._credentials: Any = None
+        self._keys: Keys | None = None
+        self._look_at_s = 0.0
         self._loading = asyncio.Lock()
 
     async def keys(self) -> Keys:
@@ -57,22 +62,23 @@ class Chain:
 
         Who renews them early keeps nobody else waiting; a cancellation ends the request for new ones.
         """
+        if self._keys is not None and asyncio.get_running_loop().time() < self._look_at_s:
+            return self._keys
         with _translated():
             if self._credentials is None:
                 async with self._loading:
                     if self._credentials is None:
                         self._credentials = await self._loaded(self._session)
-            return await _frozen(self._credentials)
+            return await self._looked()
 
     async def has_other_keys(self, refused: Keys) -> bool:
         """Load them anew, for files may have been written anew, and tell whether they are not those ``refused``."""
         with _translated():
             async with self._loading:
-                if await _frozen(self._credentials) == refused:
+                if self._keys == refused:
                     session = await self._in_thread(lambda: _session(self._options))
                     self._credentials = await self._loaded(session)
-                    self._session = session
-                return await _frozen(self._credentials) != refused
+                return await self._looked() != refused
 
     def site(self) -> Site:
         """Return where the bucket is. Blocks. Misconfigured when nothing says in which region."""
@@ -88,6 +94,12 @@ class Chain:
         except botocore.exceptions.BotoCoreError as error:
             raise Misconfigured(f"option region: {error}") from error
         return Site(endpoint=endpoint, region=region, is_aws=True)
+
+    async def _looked(self) -> Keys:
+        frozen = await self._credentials.get_frozen_credentials()
+        self._keys = Keys(access_key=frozen.access_key, secret_key=frozen.secret_key, token=frozen.token)
+        self._look_at_s = asyncio.get_running_loop().time() + self._look_every_s
+        return self._keys
 
     async def _loaded(self, session: AioSession) -> Any:
         # Reads files of some hundred bytes, in 0.5 ms.
@@ -112,6 +124,8 @@ def _session(options: S3Options) -> AioSession:
     session = AioSession(profile=options.profile or ("default" if options.credentials_file else None))
     if options.credentials_file is not None:
         session.set_config_variable("credentials_file", options.credentials_file)
+    if options.region is not None and session.get_config_variable("region") is None:
+        session.set_config_variable("region", options.region)  # The token service wants one too.
     session.set_default_client_config(AioConfig(retries={"total_max_attempts": 1}))
     session.get_component("credential_provider")
     return session
@@ -132,11 +146,6 @@ def _endpoint(session: AioSession, service: str, region: str) -> str:
     return asyncio.run(ask())
 
 
-async def _frozen(credentials: Any) -> Keys:
-    frozen = await credentials.get_frozen_credentials()
-    return Keys(access_key=frozen.access_key, secret_key=frozen.secret_key, token=frozen.token)
-
-
 @contextmanager
 def _translated() -> Iterator[None]:
     """Raise what the SDK raises as the errors of this package. Its messages repeat no secret."""
@@ -146,7 +155,19 @@ def _translated() -> Iterator[None]:
         raise Misconfigured(f"option profile: {error}") from error
     except botocore.exceptions.ConfigParseError as error:
         raise Misconfigured(f"option credentials_file: {error}") from error
+    except botocore.exceptions.NoRegionError as error:
+        raise Misconfigured("option region: missing, and the token service cannot be found without") from error
     except botocore.exceptions.BotoCoreError as error:
         raise Unavailable(f"credentials: {error}") from error
-    except botocore.exceptions.ClientError as error:  # What the token service said.
-        raise PermissionDenied(f"credentials: {error}") from error
+    except botocore.exceptions.ClientError as error:
+        raise _refused(error) from error
+    except RuntimeError as error:  # It got credentials that have run out already.
+        raise Unavailable(f"credentials: {error}") from error
+
+
+def _refused(error: Any) -> TargetError:
+    """Return the error for what the token service said."""
+    said = error.response
+    refusal = Refusal(status=said["ResponseMetadata"]["HTTPStatusCode"], code=said["Error"]["Code"])
+    kind = type(error_of("", refusal))
+    return (kind if issubclass(kind, Retryable) else PermissionDenied)(f"credentials: {error}")
