@@ -96,7 +96,10 @@ class Chain:
         return Site(endpoint=endpoint, region=region, is_aws=True)
 
     async def _looked(self) -> Keys:
-        frozen = await self._credentials.get_frozen_credentials()
+        try:
+            frozen = await self._credentials.get_frozen_credentials()
+        except RuntimeError as error:  # Those that it was given have run out already.
+            raise Unavailable(f"credentials: {error}") from error
         self._keys = Keys(access_key=frozen.access_key, secret_key=frozen.secret_key, token=frozen.token)
         self._look_at_s = asyncio.get_running_loop().time() + self._look_every_s
         return self._keys
@@ -161,7 +164,7 @@ def _translated() -> Iterator[None]:
         raise Unavailable(f"credentials: {error}") from error
     except botocore.exceptions.ClientError as error:
         raise _refused(error) from error
-    except RuntimeError as error:  # It got credentials that have run out already.
+    except OSError as error:  # A token's file, or a program that gives credentials.
         raise Unavailable(f"credentials: {error}") from error
 
 

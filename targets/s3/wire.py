@@ -1,4 +1,8 @@
-"""Signed requests to one bucket, and what is made of their refusals."""
+"""Signed requests to one bucket, and what is made of their refusals.
+
+Not aiobotocore's: for an object of 64 KiB those take 2.0 to 2.3 ms of CPU, these 0.4 to 0.7
+(docs/design/007-s3-route.md).
+"""
 
 from __future__ import annotations
 

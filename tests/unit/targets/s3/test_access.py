@@ -202,6 +202,15 @@ async def test_program_that_gives_what_has_run_out_is_told(
         await chain("program").keys()
 
 
+async def test_program_that_is_missing_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chain: MakeChain
+) -> None:
+    (tmp_path / "config").write_text(f"[profile program]\ncredential_process = {tmp_path}/absent\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    with pytest.raises(Unavailable, match=r"credentials: .*absent"):
+        await chain("program").keys()
+
+
 def test_file_that_is_no_configuration_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chain: MakeChain
 ) -> None:
