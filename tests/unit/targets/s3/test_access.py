@@ -7,7 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -16,6 +16,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from backupd.clock import SystemClock
 from targets.errors import Misconfigured, PermissionDenied, Retryable, TargetError, Throttled, Unavailable
 from targets.s3 import S3Options
 from targets.s3.access import Chain
@@ -41,7 +42,7 @@ class TokenService:
         self.asked += 1
         if self.answer is not None:
             return await self.answer(request)
-        until = (datetime.now(UTC) + self.valid_for).strftime("%Y-%m-%dT%H:%M:%SZ")
+        until = (SystemClock().now() + self.valid_for).strftime("%Y-%m-%dT%H:%M:%SZ")
         given = (
             f"<Credentials><AccessKeyId>access-{self.asked}</AccessKeyId><SecretAccessKey>secret</SecretAccessKey>"
             f"<SessionToken>token-{self.asked}</SessionToken><Expiration>{until}</Expiration></Credentials>"
