@@ -1,6 +1,7 @@
 """Signature version 4, in headers. Pure.
 
-botocore can sign too, at seven times the cost, which for small objects is more than that of all the rest.
+botocore can sign too, in 565 to 700 us instead of 75 to 100, which for small objects is more than all the rest takes:
+docs/design/007-s3-route.md.
 """
 
 from __future__ import annotations

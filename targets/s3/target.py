@@ -40,20 +40,19 @@ class S3Target:
     def __init__(self, place: Place, options: S3Options | None = None, *, clock: RequestClock | None = None) -> None:
         self._options = options = options or S3Options()
         self._place = place
-        chain = Chain(options)
+        self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="target-s3")
+        chain = Chain(options, self._executor)
         site = chain.site()
         virtual = options.addressing == "virtual" or (
             options.addressing == "auto" and site.is_aws and may_be_virtual(place.bucket)
         )
         self._client = HttpClient(connections_max=options.connections_max, ca_file=options.ca_file)
-        self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="target-s3")
         self._wire = Wire(
             self._client,
             Urls(site.endpoint, place, virtual=virtual),
             chain,
             region=site.region,
             clock=clock or RequestClock(),
-            executor=self._executor,
         )
         self._removal = Removal(self._wire, place.prefix, versions=options.object_lock_mode is not None)
         self._stored_as = _stored_as(options)

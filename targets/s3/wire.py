@@ -1,11 +1,13 @@
-"""Signed requests to one bucket, and what is made of their refusals."""
+"""Signed requests to one bucket, and what is made of their refusals.
+
+Not aiobotocore's: for an object of 64 KiB those take 2.0 to 2.3 ms of CPU, these 0.4 to 0.7
+(docs/design/007-s3-route.md).
+"""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from concurrent.futures import Executor
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -39,16 +41,12 @@ class Wire:
         *,
         region: str,
         clock: RequestClock,
-        executor: Executor,
     ) -> None:
         self.urls = urls
         self.clock = clock
         self._client = client
         self._chain = chain
         self._region = region
-        self._executor = executor
-        self._keys: Keys | None = None
-        self._asking = asyncio.Lock()
 
     @asynccontextmanager
     async def ask(
@@ -69,7 +67,7 @@ class Wire:
         payload = UNSIGNED if isinstance(body, memoryview) else _sha256(body)
         remedies = {self._other_time, self._other_keys}
         while True:
-            keys = await self._valid_keys()
+            keys = await self._chain.keys()
             sent = signed(
                 method,
                 url,
@@ -125,20 +123,7 @@ class Wire:
         """Read the keys anew, from where they come, and tell whether they are others than those refused."""
         if answer.status not in (400, 401, 403) or refusal.code not in _KEYS_REFUSED:
             return False
-        async with self._asking:
-            if self._keys == refused:
-                self._keys = await self._in_thread(self._chain.keys_anew)
-            return self._keys != refused
-
-    async def _valid_keys(self) -> Keys:
-        if self._keys is None or self._chain.is_due():
-            async with self._asking:
-                if self._keys is None or self._chain.is_due():
-                    self._keys = await self._in_thread(self._chain.keys)
-        return self._keys
-
-    async def _in_thread(self, work: Callable[[], Keys]) -> Keys:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        return await self._chain.has_other_keys(refused)
 
 
 def _sha256(body: Body) -> str:

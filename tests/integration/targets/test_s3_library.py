@@ -24,7 +24,7 @@ except Misconfigured as error:
 """
 
 
-@pytest.mark.parametrize("missing", ["botocore", "google_crc32c"])
+@pytest.mark.parametrize("missing", ["aiobotocore", "google_crc32c"])
 def test_missing_library_is_named_with_what_to_install(missing: str) -> None:
     assert "pip install 'backupd[s3]'" in run_python(WITHOUT_SDK.format(blocked=[missing]))
 
