@@ -66,7 +66,7 @@ class TargetBench:
                         store,
                         (options.pack_mib * MIB, SMALL_BYTES),
                         rounds=options.rounds,
-                        scale=options.scale,
+                        seconds=options.seconds,
                         concurrencies=options.at_a_time,
                     )
                 )
@@ -95,7 +95,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--size-mib", type=int, default=512, help="size of the volume that is backed up")
     parser.add_argument("--pack-mib", type=int, default=PACK_BYTES // MIB, help="size of the large objects")
-    parser.add_argument("--scale", type=float, default=1.0, help="as many times the usual number of objects")
+    parser.add_argument("--seconds", type=float, default=1.0, help="how long one measurement of objects takes")
     parser.add_argument("--at-a-time", type=_numbers, default=CONCURRENCIES, help="requests at a time: 1,8,32")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="workers of the daemon")
     parser.add_argument("--directory", type=Path, help="where to work; default: a temporary directory")

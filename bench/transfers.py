@@ -17,6 +17,9 @@ MIB = 1024 * 1024
 PACK_BYTES = 16 * MIB
 SMALL_BYTES = 64 * 1024
 CONCURRENCIES = (1, 8, 32)
+_COUNT_MIN = 4
+_COUNT_MAX = 4000
+_BYTES_MAX = 1024 * MIB  # Some of the servers keep them in memory.
 Work = Callable[[], Awaitable[None]]
 
 
@@ -41,9 +44,9 @@ class Measured:
 
 
 async def measure(
-    store: Store, sizes_bytes: Sequence[int], *, rounds: int, scale: float = 1.0, concurrencies: Sequence[int]
+    store: Store, sizes_bytes: Sequence[int], *, rounds: int, seconds: float, concurrencies: Sequence[int]
 ) -> list[Measured]:
-    """Return a row for each job, size and concurrency. ``scale``: as many times the usual number of objects."""
+    """Return a row for each job, size and concurrency. ``seconds``: how long storing shall take, roughly."""
     target = open_target(store.url, **store.options)
     try:
         async with store.lean() as lean:
@@ -51,7 +54,7 @@ async def measure(
                 row
                 for size_bytes in sizes_bytes
                 for concurrency in concurrencies
-                for row in await _Cell(store, target, lean, size_bytes, concurrency, scale).rows(rounds)
+                for row in await _Cell(store, target, lean, size_bytes, concurrency).rows(rounds, seconds)
             ]
     finally:
         await target.aclose()
@@ -60,31 +63,35 @@ async def measure(
 class _Cell:
     """Objects of one size, so many at a time."""
 
-    def __init__(
-        self, store: Store, target: Target, lean: LeanClient, size_bytes: int, concurrency: int, scale: float
-    ) -> None:
+    def __init__(self, store: Store, target: Target, lean: LeanClient, size_bytes: int, concurrency: int) -> None:
         self._store = store
         self._target = target
         self._lean = lean
         self._size_bytes = size_bytes
         self._concurrency = concurrency
-        self._count = max(int(_count(size_bytes, concurrency) * scale), 1)
         self._body = os.urandom(size_bytes)  # A store that compresses gains nothing.
         self._view = memoryview(bytearray(self._body))  # As the pipeline hands it over.
         self._free = [bytearray(size_bytes) for _ in range(concurrency)]
 
-    async def rows(self, rounds: int) -> list[Measured]:
+    async def rows(self, rounds: int, seconds: float) -> list[Measured]:
         """Warm up and measure; the driver and the lean client take turns in who is first."""
+        count = await self._warm_up(seconds)
         put, get = (
-            Measured(self._store.name, job, self._size_bytes, self._concurrency, self._count, [])
-            for job in ("put", "get")
+            Measured(self._store.name, job, self._size_bytes, self._concurrency, count, []) for job in ("put", "get")
         )
-        await self._round("warm", self._concurrency, is_driver_first=True)  # Connections, and the server's caches.
         for number in range(rounds):
-            taken = await self._round(f"r{number}", self._count, is_driver_first=number % 2 == 0)
+            taken = await self._round(f"r{number}", count, is_driver_first=number % 2 == 0)
             put.rounds.append(taken[0])
             get.rounds.append(taken[1])
         return [put, get]
+
+    async def _warm_up(self, seconds: float) -> int:
+        """Return how many objects the slower of both stores in that time, within bounds."""
+        few = max(self._concurrency, _COUNT_MIN)
+        await self._round("connect", self._concurrency, is_driver_first=True)
+        stored, _ = await self._round("warm", few, is_driver_first=True)
+        wanted = few * seconds / max(taken.wall_s for taken in stored)
+        return max(few, min(int(wanted), _COUNT_MAX, _BYTES_MAX // self._size_bytes))
 
     async def _round(
         self, name: str, count: int, *, is_driver_first: bool
@@ -135,9 +142,3 @@ async def _taken(work: Work) -> Taken:
     wall_s, cpu_s = time.perf_counter(), time.process_time()
     await work()
     return Taken(time.perf_counter() - wall_s, time.process_time() - cpu_s)
-
-
-def _count(size_bytes: int, concurrency: int) -> int:
-    """Return how many objects take about a second."""
-    few, each = (8, 1) if size_bytes >= MIB else (200, 12)
-    return max(few, each * concurrency)
