@@ -44,9 +44,9 @@ class Daemon:
         self._config.write_text(_CONFIG.format(root=root, port=port, threads=threads) + more)
 
     def __enter__(self) -> Self:
-        log = (self._root / "daemon.log").open("wb")
         command = [sys.executable, "-m", "backupd", "serve", "--config", str(self._config)]
-        self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        with (self._root / "daemon.log").open("wb") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
         deadline_s = time.monotonic() + _START_TIMEOUT_S
         while True:
             try:
