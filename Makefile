@@ -24,10 +24,10 @@ SUITES_PARALLEL := $(addprefix tests/,unit contract property formats architectur
 SUITES_SERVERS := $(wildcard $(patsubst %,tests/contract/test_%*.py,gcs rados s3 swift)) tests/integration/targets
 SUITES_SERIAL := $(addprefix tests/,integration acceptance)
 
-.PHONY: help setup servers demo test unit lint type simulate suites bench clean
+.PHONY: help setup servers demo test unit lint type simulate suites bench bench-targets clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
 
 setup: $(READY) ## make .venv with everything that is needed
 
@@ -71,6 +71,9 @@ type: $(READY) ## mypy, strict
 
 bench: $(READY) ## measure throughput, memory and requests
 	$(BIN)/python -m bench
+
+bench-targets: $(SERVERS) ## measure each target against the leanest client of its server
+	$(BIN)/python -m bench.targets
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

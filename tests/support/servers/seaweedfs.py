@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.loop_device import not_run
-from tests.support.servers.process import ServerProcess, answers, free_ports
+from tests.support.loop_device import required
+from tests.support.servers.process import Missing, ServerProcess, answers, free_ports
 
 ADMIN = ("backup-access", "backup-secret")
 READ_ONLY = ("reader-access", "reader-secret")
@@ -46,23 +46,23 @@ class SeaweedFs:
 @pytest.fixture(scope="session")
 def seaweedfs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFs]:
     """Return a store that runs as long as the tests do. Isolation is a bucket for each test."""
-    with _running(request, tmp_path_factory) as store:
+    with required(request.config), running(tmp_path_factory.mktemp("seaweedfs")) as store:
         yield store
 
 
 @pytest.fixture
 def own_seaweedfs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFs]:
     """Return a store for one test that kills or pauses it."""
-    with _running(request, tmp_path_factory) as store:
+    with required(request.config), running(tmp_path_factory.mktemp("seaweedfs")) as store:
         yield store
 
 
 @contextmanager
-def _running(request: pytest.FixtureRequest, factory: pytest.TempPathFactory) -> Iterator[SeaweedFs]:
+def running(directory: Path) -> Iterator[SeaweedFs]:
+    """Return a store of its own, with its data in ``directory``. Missing."""
     weed = Path(sysconfig.get_path("scripts")) / "weed"
     if not weed.exists():
-        not_run(request.config, f"{weed} is missing here: make servers")
-    directory = factory.mktemp("seaweedfs")
+        raise Missing(f"{weed} is missing here: make servers")
     (directory / "s3.json").write_text(json.dumps(_IDENTITIES))
     ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
     url = f"http://127.0.0.1:{ports['s3.port']}"

@@ -22,10 +22,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.loop_device import not_run
+from tests.support.loop_device import required
 from tests.support.servers import swift_launcher, swift_rings
 from tests.support.servers.keystone import Keystone
-from tests.support.servers.process import ServerProcess, answers, free_port
+from tests.support.servers.process import Missing, ServerProcess, answers, free_port
 from tests.support.servers.swift_conf import Knobs, Node, proxy_conf, server_conf, swift_conf
 
 KINDS = ("account", "container", "object", "proxy")
@@ -114,31 +114,34 @@ class Swift:
 @pytest.fixture(scope="session")
 def swift(request: pytest.FixtureRequest) -> Iterator[Swift]:
     """Return a Swift with v1 logins that runs as long as the tests do."""
-    with _running(request.config) as running:
-        yield running
+    with required(request.config), running() as started:
+        yield started
 
 
 @pytest.fixture(scope="session")
 def swift_keystone(request: pytest.FixtureRequest, keystone: Keystone) -> Iterator[Swift]:
     """Return a Swift that asks ``keystone``, which has it in its catalog."""
-    with _running(request.config, keystone) as running:
-        keystone.add_endpoint(f"{running.url}/v1/AUTH_%(project_id)s")
-        yield running
+    with required(request.config), running(keystone) as started:
+        keystone.add_endpoint(f"{started.url}/v1/AUTH_%(project_id)s")
+        yield started
 
 
 @contextmanager
-def _running(config: pytest.Config, keystone: Keystone | None = None) -> Iterator[Swift]:
+def running(keystone: Keystone | None = None) -> Iterator[Swift]:
+    """Return a Swift of its own. Missing."""
     if not (BIN / "swift-proxy-server").exists():
-        not_run(config, "Swift is missing here: make servers")
+        raise Missing("Swift is missing here: make servers")
     directory = Path(tempfile.mkdtemp(prefix="swift-"))
     try:  # Swift keeps what it knows of an object there.
         os.setxattr(directory, "user.swift.tests", b"x" * 1000)
     except OSError as error:
         directory.rmdir()
-        not_run(config, f"Swift needs a file system with extended attributes, {directory.parent} has none: {error}")
-    running = Swift(directory, keystone=keystone)
+        raise Missing(
+            f"Swift needs a file system with extended attributes, {directory.parent} has none: {error}"
+        ) from error
+    started = Swift(directory, keystone=keystone)
     try:
-        running.create()
-        yield running
+        started.create()
+        yield started
     finally:
-        running.remove()
+        started.remove()
