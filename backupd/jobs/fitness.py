@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from backupd.catalog.store import Catalog
@@ -12,7 +13,7 @@ from backupd.clock import Clock
 from backupd.errors import TargetUnfit
 from backupd.model import TargetProbe
 from targets.base import Target
-from targets.errors import Unavailable
+from targets.errors import ObjectNotFound, Unavailable
 from targets.probe import (
     ALL_CHECKS,
     ESSENTIAL_CHECKS,
@@ -27,6 +28,8 @@ from targets.probe import (
 )
 from targets.wrappers.single_writer import SingleWriter
 
+_PAUSES_S = (5.0, 15.0)
+_ABSENT = "probe/absent"
 _log = logging.getLogger(__name__)
 
 
@@ -69,10 +72,22 @@ class Fitness:
                 return
             report = await self._known(name, probed)
             if report is None and probed.target.capabilities.servers_differ:
-                report = await self.probe(name, ESSENTIALS)
+                report = await self._probe_patiently(name)
             if report is not None:
                 self._apply(name, report)
             self._fit.add(name)
+
+    async def _probe_patiently(self, name: str) -> ProbeReport:
+        """Probe once more, and once more, when a store was too busy to answer everything in time."""
+        with suppress(ObjectNotFound):  # One that does not answer at all is not worth asking everything.
+            await self.targets[name].target.head(_ABSENT)
+        for pause_s in _PAUSES_S:
+            try:
+                return await self.probe(name, ESSENTIALS)
+            except Unavailable as error:
+                _log.warning("%s; asking once more in %g s", error, pause_s)
+                await self.clock.sleep(pause_s)
+        return await self.probe(name, ESSENTIALS)
 
     async def probe(self, name: str, plan: Plan) -> ProbeReport:
         """Probe a target and keep the report. Unavailable when what promises hang on cannot be found out now."""

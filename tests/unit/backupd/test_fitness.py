@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -90,8 +91,9 @@ async def test_a_kind_of_store_that_is_always_the_same_is_not_probed(catalog: Ca
 async def test_a_store_that_is_down_is_probed_again_later(catalog: Catalog) -> None:
     target = Faults(MemoryTarget(), [Fault()])
     target.capabilities = replace(target.capabilities, servers_differ=True)
-    with pytest.raises(Unavailable, match="could not be probed"):
+    with pytest.raises(Unavailable):
         await fitness(catalog, target).require("store")
+    assert target.calls == [("head", "probe/absent")]
     assert await catalog.probe("store") is None
 
 
@@ -103,3 +105,15 @@ async def test_a_later_probe_of_the_same_store_counts_at_once(catalog: Catalog) 
     stored = await catalog.probe("store")
     assert stored is not None
     assert stored.report["conditional_put"] is True
+
+
+async def test_a_store_that_was_too_busy_is_asked_once_more(catalog: Catalog) -> None:
+    target = Faults(MemoryTarget(), [Fault(operation="put", at_call=2)])
+    target.capabilities = replace(target.capabilities, servers_differ=True)
+    clock = VirtualClock()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(replace(fitness(catalog, target), clock=clock).require("store"))
+        await clock.asleep()
+        assert await catalog.probe("store") is None
+        clock.advance(5)
+    assert await catalog.probe("store") is not None
