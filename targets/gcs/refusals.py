@@ -49,6 +49,7 @@ _BY_STATUS: dict[int, type[TargetError]] = {
     429: Throttled,
     501: Unsupported,
     504: TimedOut,
+    507: QuotaExceeded,  # Of a store that only speaks the protocol.
 }
 # What the service says about a body that does not have the checksum which was sent with it.
 _GARBLED = ("crc32c", "checksum", "md5")
