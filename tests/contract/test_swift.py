@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from targets.base import Target
+from targets.errors import ObjectNotFound
 from targets.swift import Place, SwiftOptions, SwiftTarget
 from targets.testing import TargetContract
 from targets.wrappers.faults import Effect, Fault, Faults
@@ -24,7 +26,21 @@ pytestmark = pytest.mark.timeout(240)
 MANY_COUNT = 250  # Three pages of 100.
 
 
-class TestSwift(TargetContract):
+class SwiftContract(TargetContract):
+    """Of an object that is being replaced Swift says 503 now and then, which is for the retries."""
+
+    async def test_readers_see_one_of_two_objects_whole(self, target: Target) -> None:
+        await super().test_readers_see_one_of_two_objects_whole(retried(target))
+
+
+async def awake(target: Target) -> Target:
+    """Return the target once its container is made; a gateway that has just started fails at that now and then."""
+    with suppress(ObjectNotFound):
+        await retried(target).head("absent")
+    return target
+
+
+class TestSwift(SwiftContract):
     many_count = MANY_COUNT
 
     @pytest.fixture
@@ -55,7 +71,7 @@ def keystone_options(keystone: Keystone, tmp_path_factory: pytest.TempPathFactor
     return password(keystone, tmp_path_factory.mktemp("keystone-user"))
 
 
-class TestSwiftWithKeystone(TargetContract):
+class TestSwiftWithKeystone(SwiftContract):
     many_count = MANY_COUNT
 
     @pytest.fixture
@@ -70,7 +86,7 @@ class TestSwiftOfRgw(TargetContract):
     @pytest.fixture
     async def target(self, rgw: Rgw, tmp_path: Path) -> AsyncIterator[Target]:
         async with opened(on_rgw(rgw, tmp_path), f"swift-{uuid.uuid4()}") as target:
-            yield target
+            yield await awake(target)
 
 
 class TestSwiftOfRgwWithSingleWriter(TargetContract):
@@ -79,4 +95,4 @@ class TestSwiftOfRgwWithSingleWriter(TargetContract):
     @pytest.fixture
     async def target(self, rgw: Rgw, tmp_path: Path) -> AsyncIterator[Target]:
         async with opened(on_rgw(rgw, tmp_path), f"swift-{uuid.uuid4()}") as target:
-            yield SingleWriter(target)
+            yield SingleWriter(await awake(target))

@@ -75,16 +75,21 @@ async def test_address_without_a_login_is_told(swift: Swift, tmp_path: Path) -> 
 async def test_one_login_for_many_who_are_refused_at_once(swift: Swift, tmp_path: Path) -> None:
     with watched(swift.port) as (proxy, requests):
         async with opened(v1(swift, tmp_path, auth_url=login_url(proxy.port)), swift.container()) as target:
-            await target.put("key", b"content")
+            keys = [f"key-{number}" for number in range(20)]
+            for key in keys:
+                await target.put(key, b"content")
             requests.clear()
+            refused: set[str] = set()
 
-            def is_read(method: str, path: str) -> bool:
+            def is_first_read(method: str, path: str) -> bool:
                 requests(method, path)
-                return path.endswith("/key")
+                is_first = "/key-" in path and path not in refused
+                refused.add(path)
+                return is_first
 
-            proxy.set_mode(Answer(status=401, requests=20, matches=is_read))
+            proxy.set_mode(Answer(status=401, matches=is_first_read))
             async with asyncio.TaskGroup() as group:
-                reads = [group.create_task(target.get("key")) for _ in range(20)]
+                reads = [group.create_task(target.get(key)) for key in keys]
             assert [read.result() for read in reads] == [b"content"] * 20
             assert proxy.counts.answered == 20
         assert requests.of("GET", "/auth/v1.0") == 1
