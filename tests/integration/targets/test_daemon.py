@@ -117,7 +117,7 @@ async def test_a_server_that_hangs_longer_than_a_request_may_take_costs_time_onl
     "mode",
     [
         ResetAfter(upstream_bytes=MIB, connections=3),
-        Answer(status=503, share=0.5, seed=1, requests=30),
+        Answer(status=503, share=0.5, seed=1, requests=12),
         Throttle(6 * MIB),
     ],
     ids=["reset", "storm", "slow"],
@@ -126,15 +126,18 @@ async def test_what_networks_and_gateways_do_to_a_backup_costs_time_only(
     http_daemon: Daemon, http_store: Store, mode: Mode
 ) -> None:
     volume = await add_disk(http_daemon, http_store)
+    await http_daemon.back_up(volume)
+    content = random_bytes(20 * MIB, seed=4)
+    (http_daemon.place.sources / "disk").write_bytes(content)
     proxy_of(http_store).set_mode(mode)
     backup = await http_daemon.back_up(volume)
     proxy_of(http_store).set_mode(Pass())
-    await check_restore(http_daemon, backup["id"])
+    await check_restore(http_daemon, backup["id"], content)
 
 
 @pytest.mark.parametrize(
     "mode",
-    [ResetAfter(downstream_bytes=MIB, connections=3), Answer(status=503, share=0.5, seed=2, requests=30)],
+    [ResetAfter(downstream_bytes=MIB, connections=3), Answer(status=503, share=0.5, seed=2, requests=12)],
     ids=["reset", "storm"],
 )
 async def test_what_networks_and_gateways_do_to_a_restore_costs_time_only(
