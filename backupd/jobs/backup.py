@@ -255,7 +255,7 @@ class _Attempt:
             volume_name=self._volume.name,
             mode=backup.mode,
             parent_id=backup.parent_id,
-            full_read_reason=reading.full_read_reason,
+            full_read_reason=reading.full_read_reason or backup.full_read_reason,
             created_at=backup.created_at.isoformat(),
             finished_at=self._resources.clock.now().isoformat(),
             size_bytes=point.size_bytes,

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from backupd.clock import SystemClock
+from targets.local import LocalTarget
 from tests.support.daemon import ROOT, Daemon, Place, serving
+from tests.support.repositories import open_existing
 from tests.support.volumes import random_bytes
 
 SIZE_BYTES = 300_000
@@ -117,6 +119,11 @@ async def test_a_request_names_only_a_type_that_it_may(daemon: Daemon) -> None:
     backup = await daemon.back_up("disk", backup_type="both")
     assert backup["mode"] == "full"
     assert 'backup type "both" has copies second' in backup["full_read_reason"]
+    repository = await open_existing(LocalTarget(daemon.place.target), daemon.place.root / "state" / "master.key")
+    manifest = await repository.manifest(backup["id"])
+    await repository.target.aclose()
+    assert manifest is not None
+    assert manifest.full_read_reason == backup["full_read_reason"]  # The target alone says why, too.
     status, problem = await daemon.ask("/v1/backups", {"volume": "disk", "backup_type": "there"})
     assert (status, problem["code"]) == (400, "request.invalid")
     assert problem["detail"].startswith('backup_type = "there": expected one of both, here')
