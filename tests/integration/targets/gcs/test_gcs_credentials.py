@@ -6,7 +6,6 @@ import asyncio
 import logging
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -15,20 +14,7 @@ from targets.base import Target
 from targets.errors import Misconfigured, PermissionDenied, Unavailable
 from targets.open import open_target
 from tests.support.gcs_targets import with_key
-from tests.support.servers.gcs_service import Fault, GcsService, gcs_service
-
-
-@pytest.fixture
-async def service() -> AsyncIterator[GcsService]:
-    async with gcs_service() as running:
-        yield running
-
-
-@pytest.fixture
-async def target(service: GcsService, tmp_path: Path) -> AsyncIterator[Target]:
-    opened = with_key(service, tmp_path)
-    yield opened
-    await opened.aclose()
+from tests.support.servers.gcs_service import Fault, GcsService
 
 
 class TestTokens:
