@@ -170,7 +170,18 @@ class TestImports:
             "try: open_target('gs://bucket', anonymous=True)\n"
             "except Exception as error: print(type(error).__name__, error)"
         )
-        assert run(code) == "Misconfigured target url: gs needs google_crc32c: pip install backupd[gcs]"
+        assert run(code) == "Misconfigured target url: gs needs google_crc32c: pip install 'backupd[gcs]'"
+
+    async def test_missing_storage_library_tells_what_to_install_when_a_bucket_is_to_be_made(
+        self, service: GcsService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "google.api_core.exceptions", None)  # It comes with that library.
+        monkeypatch.delitem(sys.modules, "targets.gcs.bucket", raising=False)
+        del service.buckets["bucket"]
+        target = with_key(service, tmp_path, create_bucket=True, project="project", location="EU")
+        with pytest.raises(Misconfigured, match=r"option create_bucket: needs google-cloud-storage: pip"):
+            await target.put("key", b"content")
+        await target.aclose()
 
     def test_storage_library_is_imported_only_to_make_a_bucket(self) -> None:
         code = (
