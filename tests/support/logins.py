@@ -30,6 +30,8 @@ _Do = Callable[[], Coroutine[Any, Any, None]]
 class Login:
     """``section`` is the part of a configuration with a target of that ``name`` that logs in so.
 
+    It asks one thing at a time, so that most of a job is still to be asked for in its middle.
+
     ``expire``: what the daemon was given is refused from now on, and it can get something newer in the same way.
     ``withdraw``: likewise, and it gets nothing newer. ``give_back`` undoes that.
     """
@@ -64,7 +66,7 @@ async def _gcs(_: pytest.FixtureRequest, directory: Path) -> AsyncIterator[Login
 
         yield Login(
             name="gcs",
-            section=target_section("gcs", "gs://bucket/backups", options),
+            section=target_section("gcs", "gs://bucket/backups", options, operations_max=1),
             expire=expire,
             withdraw=withdraw,
             give_back=give_back,
@@ -76,7 +78,7 @@ async def _keystone(request: pytest.FixtureRequest, directory: Path) -> AsyncIte
     swift: Swift = request.getfixturevalue("swift_keystone")
     keystone: Keystone = request.getfixturevalue("keystone")
     user = keystone.add_user()
-    with FaultProxy("127.0.0.1", swift.port, speaks_http=True) as proxy:
+    with swift.configured(token_cache_s=-1), FaultProxy("127.0.0.1", swift.port, speaks_http=True) as proxy:
         options = {
             "auth_url": keystone.url,
             "user": user[0],
@@ -85,20 +87,25 @@ async def _keystone(request: pytest.FixtureRequest, directory: Path) -> AsyncIte
             "storage_url": f"http://127.0.0.1:{proxy.port}/v1/AUTH_{keystone.ids(*user)[0]}",
         }
 
-        async def expire() -> None:
+        async def unseen(change: Callable[[], None]) -> None:
             # Keystone compares whole seconds: who logs in within this one would be refused, too.
             proxy.set_mode(Hang())
-            await in_thread(lambda: keystone.revoke_tokens(user[0]))
+            await in_thread(change)
             await SystemClock().sleep(1)
             proxy.set_mode(Pass())
 
+        async def expire() -> None:
+            await unseen(lambda: keystone.revoke_tokens(user[0]))
+
         async def withdraw() -> None:
-            await in_thread(lambda: keystone.enable(user[0], is_enabled=False))
+            await unseen(lambda: keystone.enable(user[0], is_enabled=False))
 
         async def give_back() -> None:
             await in_thread(lambda: keystone.enable(user[0]))
 
-        section = target_section("swift", f"swift://{swift.container()}/backups", options, single_writer=True)
+        section = target_section(
+            "swift", f"swift://{swift.container()}/backups", options, single_writer=True, operations_max=1
+        )
         yield Login(name="swift", section=section, expire=expire, withdraw=withdraw, give_back=give_back)
 
 
@@ -133,7 +140,7 @@ async def _s3(request: pytest.FixtureRequest, directory: Path) -> AsyncIterator[
 
     yield Login(
         name="s3",
-        section=target_section("s3", f"s3://{bucket.name}/backups", options),
+        section=target_section("s3", f"s3://{bucket.name}/backups", options, operations_max=1),
         expire=expire,
         withdraw=withdraw,
         give_back=give_back,

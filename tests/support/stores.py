@@ -130,13 +130,16 @@ def _of_one_server(
     )
 
 
-def target_section(name: str, url: str, options: Mapping[str, _Value], *, single_writer: bool = False) -> str:
+def target_section(
+    name: str, url: str, options: Mapping[str, _Value], *, single_writer: bool = False, operations_max: int = 8
+) -> str:
     """Return the part of a configuration that is this target: short time-outs, and retries that outlast a restart."""
     target: dict[str, _Value] = {
         "url": url,
         "single_writer": single_writer,
         "operation_timeout_s": 4,
         "retries_max": 14,
+        "operations_max": operations_max,
     }
     lines = [f"[targets.{name}]", *_lines(target), f"[targets.{name}.options]", *_lines(options)]
     return "\n".join(lines) + "\n"
