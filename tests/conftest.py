@@ -12,6 +12,7 @@ pytest_plugins = [
     "tests.support.servers.seaweedfs",
     "tests.support.servers.swift",
     "tests.support.small_file_system",
+    "tests.support.rbd_images",  # It imports one of those above, which must be known as plugins by then.
 ]
 
 # No deadline for one example: a busy machine is no failure, and pytest limits the whole test.
