@@ -110,7 +110,13 @@ def _make_rbd(options: Mapping[str, Any]) -> Kind:
     return RbdKind(options)
 
 
-_MAKERS: dict[str, MakeKind] = {"rbd": _make_rbd}
+def _make_reflink(options: Mapping[str, Any]) -> Kind:
+    from chunker.sources.reflink.kind import ReflinkKind
+
+    return ReflinkKind(options)
+
+
+_MAKERS: dict[str, MakeKind] = {"rbd": _make_rbd, "reflink": _make_reflink}
 
 
 def _names() -> set[str]:
