@@ -116,7 +116,13 @@ def _make_reflink(options: Mapping[str, Any]) -> Kind:
     return ReflinkKind(options)
 
 
-_MAKERS: dict[str, MakeKind] = {"rbd": _make_rbd, "reflink": _make_reflink}
+def _make_external(options: Mapping[str, Any]) -> Kind:
+    from chunker.sources.external.kind import ExternalKind
+
+    return ExternalKind(options)
+
+
+_MAKERS: dict[str, MakeKind] = {"rbd": _make_rbd, "reflink": _make_reflink, "external": _make_external}
 
 
 def _names() -> set[str]:
