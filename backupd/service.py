@@ -37,6 +37,8 @@ from backupd.jobs.replicate import ReplicateBody
 from backupd.jobs.resources import Resources
 from backupd.jobs.restore import RestoreBody
 from backupd.jobs.run import JobRun
+from backupd.jobs.scrub import ScrubBody
+from backupd.jobs.scrubbing import Scrubbing
 from backupd.jobs.verify import VerifyBody
 from backupd.jobs.worker import JobBody, Worker
 from backupd.loop_lag import LoopLag
@@ -96,6 +98,7 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
         published: asyncio.Queue[Job] = asyncio.Queue(_PUBLISHED_MAX)
         worker = _worker(config, state, clock, catalog, repositories, workers, fitness, published)
         catching_up = CatchingUp(catalog, clock, observed, wake=worker.wake, interval_s=config.daemon.copies_interval_s)
+        scrubbing = Scrubbing(catalog, clock, config.targets, wake=worker.wake)
         application = build_application(
             catalog=catalog,
             clock=clock,
@@ -115,6 +118,7 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
             looking = [
                 tasks.create_task(lag.run(), name="loop lag"),
                 tasks.create_task(catching_up.run(), name="catching up"),
+                tasks.create_task(scrubbing.run(), name="scrubbing"),
                 tasks.create_task(application.retention.run(published), name="retention"),
             ]
             try:
@@ -154,13 +158,14 @@ def _worker(
         JobKind.COPY: CopyBody(resources),
         JobKind.REPLICATE: ReplicateBody(resources),
         JobKind.PROBE: ProbeBody(fitness),
+        JobKind.SCRUB: ScrubBody(resources),
     }
     # The state directory is locked, so whatever this owner still holds is what it held when it died.
     return Worker(
         catalog,
         clock,
         f"{socket.gethostname()}:{state.path}",
-        {kind: forgetting(body, repositories) for kind, body in bodies.items()},
+        {kind: forgetting(body, repositories, catalog) for kind, body in bodies.items()},
         running_jobs_max=daemon.running_jobs_max,
         lease_s=_LEASE_S,
         shutdown_timeout_s=daemon.shutdown_timeout_s,

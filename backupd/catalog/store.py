@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from backupd.catalog import backups, jobs, policy, schema
+from backupd.catalog.condition import Condition
 from backupd.clock import Clock
 from backupd.errors import CatalogError
 from backupd.model import (
@@ -36,11 +37,15 @@ _BUSY_TIMEOUT_MS = 30_000
 
 
 class Catalog:
-    """The only code that talks to the database. Its methods say what they raise."""
+    """The only code that talks to the database. Its methods say what they raise.
+
+    ``condition`` is its part about verifications and damage.
+    """
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
         self._clock = clock
+        self.condition = Condition(self._run)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="catalog")
 
     @classmethod

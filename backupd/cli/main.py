@@ -10,6 +10,7 @@ from typing import TextIO
 from backupd.cli import (
     backup_types,
     backups,
+    condition,
     copies,
     health,
     jobs,
@@ -23,7 +24,7 @@ from backupd.cli.command import Context
 from backupd.cli.errors import CommandError
 from backupd.cli.output import Output
 
-_NOUNS = (volumes, backup_types, targets, backups, restores, verifications, copies, jobs, health)
+_NOUNS = (volumes, backup_types, targets, backups, restores, verifications, copies, condition, jobs, health)
 _EPILOG = (
     "exit codes: 0 done, 1 the operation failed, 2 invalid input, 3 no daemon answers, 4 not found, "
     "5 conflict, 6 unauthorized, 130 interrupted"

@@ -179,6 +179,22 @@ class Repositories:
         _check_alike({"the source": original, target: found})
         return Repository(self._scoped(name), found.opened)
 
+    async def check_description(self, project: str, target: str, *, is_encrypted: bool) -> None:
+        """Raise unless the ``repository.json`` of a target, as it is there now, opens to what it did before.
+
+        CorruptObject, KeyMissing, KeyMismatch, UnknownFormat, RepositoryMismatch.
+        """
+        name = (project, target, is_encrypted)
+        body = await self._scoped(name).get(layout.REPOSITORY)
+        now = _Found(body, read_description(body, self._keyring, is_encrypted=is_encrypted))
+        if (known := self._found.get(name)) is not None:
+            _check_alike({"this daemon": known, f"target {target}": now})
+
+    @property
+    def target_names(self) -> list[str]:
+        """The targets that are configured, in the order of the configuration."""
+        return list(self._targets)
+
     def is_configured(self, target: str) -> bool:
         """Tell whether there is such a target now."""
         return target in self._targets

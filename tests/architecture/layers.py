@@ -23,7 +23,7 @@ HOUSE: Rows = (
     ("backupd.jobs",),
     ("backupd.pipeline",),
     ("backupd.catalog", "backupd.repository", "backupd.config"),
-    ("backupd.states", "backupd.retention", "backupd.type_rules"),
+    ("backupd.states", "backupd.retention", "backupd.type_rules", "backupd.condition"),
     ("backupd.model",),
     ("backupd.errors", "backupd.clock"),
     ("=backupd", "chunker", "targets"),
