@@ -33,6 +33,7 @@ from backupd.jobs.delete import DeleteBody
 from backupd.jobs.fitness import Fitness, ProbedTarget
 from backupd.jobs.forgetting import forgetting
 from backupd.jobs.probe import ProbeBody
+from backupd.jobs.repair import RepairBody
 from backupd.jobs.replicate import ReplicateBody
 from backupd.jobs.resources import Resources
 from backupd.jobs.restore import RestoreBody
@@ -163,6 +164,7 @@ def _worker(
         JobKind.REPLICATE: ReplicateBody(resources),
         JobKind.PROBE: ProbeBody(fitness),
         JobKind.SCRUB: ScrubBody(resources),
+        JobKind.REPAIR: RepairBody(resources),
     }
     # The state directory is locked, so whatever this owner still holds is what it held when it died.
     return Worker(

@@ -76,16 +76,17 @@ class SpanDecoder:
         self._write = write
         self.spans_max = len(kits) + _SPANS_AHEAD
 
-    async def decode(self, span: SpanPointers) -> int:
+    async def decode(self, span: SpanPointers, repository: Repository | None = None) -> int:
         """Fetch ``span`` and hand its plain bytes on, run by run; return how many they were.
 
-        A run is handed on only when every chunk of it was verified. CorruptObject names what is wrong.
+        It is fetched from another ``repository``, a copy of this one, if one is given. A run is handed on only when
+        every chunk of it was verified. CorruptObject names what is wrong.
         """
         ranges = coalesce(span.values(), gap_bytes_max=0)
         async with self._budget.lend(self._buffer_size(sum(wanted.length for wanted in ranges))) as stored:
 
             async def attempt() -> int:
-                await fetch_ranges(self._repository, ranges, stored)
+                await fetch_ranges(repository or self._repository, ranges, stored)
                 # Queued for the threads at once: one that is done goes on without waiting for the loop.
                 return await self._workers.run(self._decode, span, ranges, stored)
 

@@ -66,11 +66,13 @@ async def load_each(load: LoadNodes, pointers: Sequence[Pointer]) -> list[bytes 
 
 
 class Needed(NamedTuple):
-    """Chunks [first, end) of a tree need the frame of ``pointer``."""
+    """Chunks [first, end) of a tree need the frame of ``pointer``, which is a node's or one chunk's."""
 
     first: int
     end: int
     pointer: Pointer
+    is_node: bool = False
+    is_readable: bool = True
 
 
 Wanted = Callable[[Sequence[Pointer]], Awaitable[Collection[Pointer]]]
@@ -104,9 +106,9 @@ class ReferenceFinder:
         found: list[list[Needed]] = []
         for pointer in pointers:
             plain = plains.get(pointer)
-            whole = Needed(0, FANOUT ** (level + 1), pointer)
+            whole = Needed(0, FANOUT ** (level + 1), pointer, is_node=True)
             if isinstance(plain, CorruptObject):
-                found.append([whole])
+                found.append([whole._replace(is_readable=False)])
                 continue
             below = self._known[pointer.id] if plain is None else await self._in_node(level, pointer, plain)
             found.append([whole, *below] if pointer in wanted else below)
@@ -123,7 +125,7 @@ class ReferenceFinder:
                 inner = await self._in_nodes(level - 1, [child for _, child in batch])
                 for (slot, _), needed in zip(batch, inner, strict=True):
                     base = slot * FANOUT**level
-                    found += [Needed(base + one.first, base + one.end, one.pointer) for one in needed]
+                    found += [one._replace(first=base + one.first, end=base + one.end) for one in needed]
         self._known[pointer.id] = found
         if len(self._known) > _SUBTREES_REMEMBERED:
             self._known.popitem(last=False)

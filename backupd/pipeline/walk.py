@@ -14,13 +14,19 @@ SpanPointers = Mapping[int, Pointer]
 async def spans(tree: Tree, load: LoadNodes, *, span_chunks: int) -> AsyncIterator[SpanPointers]:
     """Yield, ascending, the chunks that are not zero, in spans cut at multiples of ``span_chunks``."""
     async for leaf in TreeReader(tree, load).leaves(0, tree.chunk_count):
-        span: Slots = {}
-        for index, pointer in leaf.items():
-            if span and index // span_chunks != next(iter(span)) // span_chunks:
-                yield span
-                span = {}
-            span[index] = pointer
-        yield span
+        for span in cut(leaf, span_chunks=span_chunks):
+            yield span
+
+
+def cut(leaf: Slots, *, span_chunks: int) -> Iterator[SpanPointers]:
+    """Yield the chunks of a leaf in spans cut at multiples of ``span_chunks``."""
+    span: Slots = {}
+    for index, pointer in leaf.items():
+        if span and index // span_chunks != next(iter(span)) // span_chunks:
+            yield span
+            span = {}
+        span[index] = pointer
+    yield span
 
 
 def runs(span: SpanPointers, *, chunks_max: int) -> Iterator[range]:

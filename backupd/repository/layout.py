@@ -6,6 +6,7 @@ import re
 import uuid
 
 REPOSITORY = "repository.json"
+PREVIOUS = "repository.previous.json"
 PACKS = "packs/"
 MANIFESTS = "manifests/"
 FORWARD = "forward/"
