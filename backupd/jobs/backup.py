@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import datetime
 from random import Random
 
 from backupd.errors import Conflict, CorruptObject
@@ -67,6 +68,7 @@ class BackupBody:
             fence=job.fence,
             result=_result(published),
             lagging=await self._lagging(backup, opened),
+            finished_at=datetime.fromisoformat(published.finished_at),
         )
 
     async def _published(self, backup: Backup, opened: Opened) -> Manifest | None:

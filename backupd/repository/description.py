@@ -88,6 +88,11 @@ def check_form(body: bytes) -> None:
     _decoded(_parsed(body)["wrapped_keys"])
 
 
+def master_key_of(body: bytes) -> str:
+    """Return the fingerprint of the master key that opens this. CorruptObject, UnknownFormat."""
+    return str(_parsed(body)["master_key"])
+
+
 def _parsed(body: bytes) -> dict[str, Any]:
     try:
         fields = json.loads(body)
