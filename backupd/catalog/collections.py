@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import asdict
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from datetime import datetime
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from sqlalchemy import Connection, delete, func, insert, select
 
 from backupd.catalog import condemnations, epochs
 from backupd.catalog.collection_tables import collections
 from backupd.catalog.condemnations import Snapshot
-from backupd.catalog.jobs import UNFINISHED, require_fence
-from backupd.catalog.tables import backups, jobs
-from backupd.model import CollectionReport, Condemned, CondemnedKind, Finding, JobKind, RepositoryName
+from backupd.catalog.jobs import UNFINISHED, insert_job, require_fence
+from backupd.catalog.tables import backup_copies, backups, jobs
+from backupd.model import CollectionReport, Condemned, CondemnedKind, Finding, Job, JobKind, RepositoryName
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -126,11 +127,15 @@ class Collections:
         """Return what a collection found and did; None before its end."""
         return await self._run(_report, job_id)
 
-    async def unfinished(self, project: str, target: str) -> str | None:
-        """Return the collection of a target that is queued or under way."""
-        return await self._run(_unfinished, project, target)
+    async def add_job(self, job: Job) -> str | None:
+        """Queue a collection, unless there is another one of its target, whose id is returned."""
+        return await self._run(_add_job, job)
 
-    async def last_begun(self, project: str, target: str) -> Any:
+    async def stored_to(self) -> list[tuple[str, str]]:
+        """Return each project with the targets that it has stored, or meant to store, backups on."""
+        return await self._run(_stored_to)
+
+    async def last_begun(self, project: str, target: str) -> datetime | None:
         """Return when a target was last collected, or when the project had its first backup; None for neither."""
         return await self._run(_last_begun, project, target)
 
@@ -150,6 +155,22 @@ def _report(connection: Connection, job_id: str) -> CollectionReport | None:
     return CollectionReport(**found | lists)
 
 
+def _add_job(connection: Connection, job: Job) -> str | None:
+    other = _unfinished(connection, job.project, job.request["target"])
+    if other is None:
+        insert_job(connection, job)
+    return other
+
+
+def _stored_to(connection: Connection) -> list[tuple[str, str]]:
+    query = select(backups.c.project, backups.c.target, backups.c.copies)
+    copied = select(backups.c.project, backup_copies.c.target).join(
+        backup_copies, backup_copies.c.backup_id == backups.c.id
+    )
+    found = {(project, target) for project, first, copies in connection.execute(query) for target in (first, *copies)}
+    return sorted(found | {(project, target) for project, target in connection.execute(copied)})
+
+
 def _unfinished(connection: Connection, project: str, target: str) -> str | None:
     query = select(jobs.c.id, jobs.c.request).where(
         jobs.c.project == project, jobs.c.kind == JobKind.COLLECT, jobs.c.state.in_(UNFINISHED)
@@ -157,7 +178,7 @@ def _unfinished(connection: Connection, project: str, target: str) -> str | None
     return next((row.id for row in connection.execute(query) if row.request["target"] == target), None)
 
 
-def _last_begun(connection: Connection, project: str, target: str) -> Any:
+def _last_begun(connection: Connection, project: str, target: str) -> datetime | None:
     query = (
         select(jobs.c.created_at, jobs.c.request)
         .where(jobs.c.project == project, jobs.c.kind == JobKind.COLLECT)
@@ -165,5 +186,7 @@ def _last_begun(connection: Connection, project: str, target: str) -> Any:
     )
     for row in connection.execute(query):
         if row.request["target"] == target and not row.request["is_dry_run"] and not row.request["is_sweep_only"]:
-            return row.created_at
-    return connection.execute(select(func.min(backups.c.created_at)).where(backups.c.project == project)).scalar()
+            begun_at: datetime = row.created_at
+            return begun_at
+    first = select(func.min(backups.c.created_at)).where(backups.c.project == project)
+    return connection.execute(first).scalar()

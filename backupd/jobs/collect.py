@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from backupd.errors import CorruptObject
+from backupd.jobs.enlisting import forget_writer
 from backupd.jobs.judging import first_judgement
 from backupd.jobs.resources import Resources
 from backupd.jobs.run import JobRun
@@ -43,6 +44,8 @@ class CollectBody:
             name = RepositoryName(job.project, job.request["target"], is_encrypted)
             repository = await self._repository(name)
             if repository is not None:
+                if (writer := job.request["forget_writer"]) is not None:
+                    await forget_writer(repository.target, writer)
                 share = self._live_share_min(name.target)
                 one = _Collection(self._resources, self._directory, name, repository, share, progress, tally)
                 await one.run(is_sweep_only=job.request["is_sweep_only"])
@@ -95,20 +98,24 @@ class _Collection:
             open_marks=self._open_marks,
             tally=self._tally,
         )
-        if await self._is_under_way():
-            is_done = await sweep.run(await self._sealed())
-            if not is_done:
-                return
-            await self._drop_marks()
-        if is_sweep_only:
+        await self._resources.repositories.enlist(self._name)
+        if await self._is_under_way() and not await self._has_swept(sweep):
             return
-        if await sweep.has_foreign_writers():
-            return  # Nothing could be deleted, so nothing is condemned.
-        await self._drop_marks()
+        if is_sweep_only or await sweep.has_foreign_writers():
+            return  # Where nothing could be deleted nothing is condemned.
         if await self._condemn():
-            if not await sweep.run(await self._sealed()):
-                return
-        await self._drop_marks()
+            await self._has_swept(sweep)
+
+    async def _has_swept(self, sweep: Sweep) -> bool:
+        """Carry out what is condemned. What was seen is kept for later only if there is something to wait for."""
+        try:
+            is_done = await sweep.run(await self._sealed())
+        except CorruptObject:
+            await self._drop_marks()  # What cannot be read now may be deleted by the next time.
+            raise
+        if is_done:
+            await self._drop_marks()
+        return is_done
 
     async def _is_under_way(self) -> bool:
         if await self._collections.sealed_epoch(self._name) is not None:
@@ -127,7 +134,7 @@ class _Collection:
         path = self._path.with_suffix(".dry.db")
         marks = await self._new_marks(path)
         try:
-            self._note(await self._judged(marks), marks)
+            await self._resources.workers.run(self._note, await self._judged(marks), marks)
         finally:
             await self._resources.workers.run(marks.close)
             await self._resources.workers.run(marked.remove, path)
@@ -137,13 +144,15 @@ class _Collection:
         marks = await self._new_marks(self._path)
         try:
             found = await self._judged(marks)
-            self._note(found, marks)
-            if not found:
-                return False
+            await self._resources.workers.run(self._note, found, marks)
             await self._collections.condemn(self._name, found)
-            marks.epoch = await self._collections.seal(self._name)
+            if found:
+                await self._resources.workers.run(marks.set_epoch, await self._collections.seal(self._name))
         finally:
             await self._resources.workers.run(marks.close)
+        if not found:
+            await self._drop_marks()
+            return False
         self._tally.add(condemned=sum(one.kind is CondemnedKind.PACK for one in found))
         await self._resources.repositories.forget_packs(
             self._repository.keys.repository_id, [one.pack_id for one in found if one.kind is CondemnedKind.PACK]
@@ -190,11 +199,11 @@ class _Collection:
         """Return what was seen before the condemnation, or look at everything anew."""
         workers = self._resources.workers
         marks = await workers.run(Marks, self._path)
-        if marks.epoch == epoch:
+        if await workers.run(marks.epoch) == epoch:
             return marks
         await workers.run(marks.close)
         marks = await self._new_marks(self._path)
-        marks.epoch = epoch
+        await workers.run(marks.set_epoch, epoch)
         return marks
 
     async def _drop_marks(self) -> None:

@@ -22,6 +22,7 @@ from chunker.pack import PackEntry
 
 _LOOKS_MAX = 10
 _IDS_PER_OBJECT = 64 * 1024
+_DEAD = (Reason.DEAD, Reason.ORPHAN, Reason.UNUSED)
 _log = logging.getLogger(__name__)
 OpenMarks = Callable[[int], Awaitable[Marks]]
 """Return what was seen before the condemnation of an epoch."""
@@ -107,9 +108,7 @@ class Sweep:
 
     async def _end_what_was_begun(self) -> None:
         """Delete what was dead for certain when somebody died, whatever else there is to wait for."""
-        while begun := [
-            one for one in await self._collections.going(self._name) if one.reason is not Reason.MOSTLY_DEAD
-        ]:
+        while begun := [one for one in await self._collections.going(self._name) if one.reason in _DEAD]:
             await self._delete(begun)
 
     async def _mark_what_is_new(self, marks: Marks, epoch: int) -> bool:
@@ -171,7 +170,8 @@ class Sweep:
 
     async def _withdraw(self) -> None:
         prefix = f"{layout.CONDEMNED}{await self._collections.catalog_id()}/"
-        await self._target.delete_many([info.key async for info in self._target.list(prefix)])
+        if announced := [info.key async for info in self._target.list(prefix)]:
+            await self._target.delete_many(announced)
 
     async def _carry_out(self, marks: Marks) -> None:
         compactor = Compactor(self._repository, marks, self._resources.workers, self._resources.budget())

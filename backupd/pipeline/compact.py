@@ -1,6 +1,6 @@
 """Compaction: the frames that live in packs which are mostly dead, copied as they are into new packs.
 
-Frames are bound to their id, kind and repository, and not to a pack, so no key is needed; their checksums are looked at.
+Frames are bound to their id, kind and repository, and not to a pack, so no key is needed; checksums are looked at.
 """
 
 from __future__ import annotations

@@ -75,14 +75,13 @@ class Marks:
             remove(path)
             self._connection = self._open()
 
-    @property
     def epoch(self) -> int | None:
-        """The condemnation that this was made for."""
+        """Return the condemnation that this was made for."""
         found = self._connection.execute("SELECT value FROM facts WHERE name = 'epoch'").fetchone()
         return None if found is None else int(found[0])
 
-    @epoch.setter
-    def epoch(self, value: int) -> None:
+    def set_epoch(self, value: int) -> None:
+        """Note the condemnation that this was made for."""
         with self._connection:
             self._connection.execute("INSERT OR REPLACE INTO facts VALUES ('epoch', ?)", (value,))
 

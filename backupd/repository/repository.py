@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator
 
-from backupd.errors import BackupdError, Conflict, CorruptObject
+from backupd.errors import BackupdError, Conflict, CorruptObject, LostPack
 from backupd.repository import description, layout, manifest
 from backupd.repository.description import Description
 from backupd.repository.forward import Forward
@@ -192,8 +192,8 @@ def read_description(body: bytes, keyring: Keyring, *, is_encrypted: bool) -> De
     return opened
 
 
-def _lost(pack_id: bytes) -> CorruptObject:
-    return CorruptObject(f"{layout.pack(pack_id)} is lost: the target has no such object", pack_id=pack_id)
+def _lost(pack_id: bytes) -> LostPack:
+    return LostPack(f"{layout.pack(pack_id)} is lost: the target has no such object", pack_id=pack_id)
 
 
 def _is_uuid(name: str) -> bool:
