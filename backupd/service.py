@@ -32,6 +32,7 @@ from backupd.jobs.collect import CollectBody
 from backupd.jobs.collecting import Collecting
 from backupd.jobs.copy import CopyBody
 from backupd.jobs.delete import DeleteBody
+from backupd.jobs.deleting import Deleting
 from backupd.jobs.enlisting import Enlisting
 from backupd.jobs.fitness import Fitness, ProbedTarget
 from backupd.jobs.forgetting import forgetting
@@ -100,6 +101,7 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
         published: asyncio.Queue[Job] = asyncio.Queue(_PUBLISHED_MAX)
         worker = _worker(config, state, clock, catalog, repositories, workers, fitness, published)
         catching_up = CatchingUp(catalog, clock, observed, wake=worker.wake, interval_s=config.daemon.copies_interval_s)
+        deleting = Deleting(catalog, clock, wake=worker.wake)
         collecting = Collecting(catalog, clock, _intervals(config), wake=worker.wake)
         application = build_application(
             catalog=catalog,
@@ -121,6 +123,7 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
                 tasks.create_task(lag.run(), name="loop lag"),
                 tasks.create_task(catching_up.run(), name="catching up"),
                 tasks.create_task(collecting.run(), name="collecting"),
+                tasks.create_task(deleting.run(), name="deleting"),
                 tasks.create_task(application.retention.run(published), name="retention"),
             ]
             try:

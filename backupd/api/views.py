@@ -14,7 +14,7 @@ from backupd.application.jobs import JobDetail
 from backupd.application.retention import JudgedBackup, VolumeRetention
 from backupd.application.targets import ConfiguredTarget
 from backupd.application.volumes import VolumeDetail
-from backupd.model import Attempt, Backup, BackupCopy, Failure, Job, JobKind, Statistics
+from backupd.model import Attempt, Backup, BackupCopy, Failure, Hold, Job, JobKind, Statistics
 from targets.base import Capabilities
 from targets.probe import ProbeReport, doubts, unfit
 
@@ -145,6 +145,11 @@ def backup(value: Backup, copies: Sequence[BackupCopy] = ()) -> dict[str, Any]:
         "statistics": _optional(_statistics, value.statistics),
         "failure": _optional(_failure, value.failure),
     }
+
+
+def hold(value: Hold | None) -> dict[str, Any] | None:
+    """Return the document of a hold."""
+    return None if value is None else {"reason": value.reason, "held_at": _plain(value.held_at)}
 
 
 def job(value: Job) -> dict[str, Any]:

@@ -49,6 +49,10 @@ class Client:
         """Send ``body`` as it is, None included, and return the answer. Raises CommandError."""
         return await self._call("PATCH", path, body=body)
 
+    async def put(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Send ``body`` as it is and return the answer. Raises CommandError."""
+        return await self._call("PUT", path, body=body)
+
     async def delete(self, path: str) -> Any:
         """Delete ``path`` and return the answer, None when it is empty. Raises CommandError."""
         return await self._call("DELETE", path)
