@@ -259,7 +259,8 @@ class Marks:
 
 # What a pack would be long that held only what lives: then a pack that is all alive is as long as it is.
 _PACKS = (
-    f"SELECT id, size, coalesce(sum(length + {ENTRY_SIZE_BYTES}) + {TRAILER_SIZE_BYTES}, 0), is_in_use, is_abandoned"
+    f"SELECT id, size, coalesce(sum(length + {ENTRY_SIZE_BYTES}) + {TRAILER_SIZE_BYTES}, 0),"  # noqa: S608 - constants
+    " is_in_use, is_abandoned"
     " FROM packs LEFT JOIN frames ON pack = number"
 )
 

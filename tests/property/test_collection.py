@@ -64,20 +64,18 @@ class History:
             disk = self.random.choice(self.disks)
             parent = self._parent(disk)
             job = await self.place.request_backup(disk, parent)
-            claimed = self.random.random() < 0.7
-            self.begun = (await self.place.claim_of(job) if claimed else job), disk, parent
+            self.begun = await self.place.claim_of(job), disk, parent
 
     async def _go_on(self) -> None:
         if self.begun is not None:
             (job, disk, _), self.begun = self.begun, None
             disk.content[job.of_backup] = disk.now()
-            await self.place.do(job if job.fence else await self.place.claim_of(job))
+            await self.place.do(job)
             self.kept[job.of_backup] = await self.place.catalog.backup(job.project, job.of_backup)
 
     async def _give_up(self) -> None:
         if self.begun is not None:
             (job, _, _), self.begun = self.begun, None
-            job = job if job.fence else await self.place.claim_of(job)
             if self.random.random() < 0.5:  # All of it was stored, and then something went wrong.
                 await self.place.store_and_fail(job)
             else:

@@ -24,7 +24,18 @@ from backupd.jobs.replicate import ReplicateBody
 from backupd.jobs.resources import Resources
 from backupd.jobs.run import JobRun
 from backupd.jobs.worker import JobBody
-from backupd.model import Backup, BackupMode, CollectionReport, Job, JobKind, JobState, Progress, RepositoryName, Volume
+from backupd.model import (
+    Backup,
+    BackupMode,
+    BackupState,
+    CollectionReport,
+    Job,
+    JobKind,
+    JobState,
+    Progress,
+    RepositoryName,
+    Volume,
+)
 from backupd.pipeline.workers import Workers
 from backupd.repository import condemned, layout
 from backupd.repository.condemned import Condemnation
