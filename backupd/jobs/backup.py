@@ -5,19 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import datetime
+from functools import partial
 from random import Random
 
 from backupd.errors import Conflict, CorruptObject
 from backupd.jobs.resources import Resources
 from backupd.jobs.run import JobRun
-from backupd.model import Backup, BackupMode, BackupResult, BackupState, Job, Statistics, Volume
+from backupd.model import Backup, BackupMode, BackupResult, BackupState, Job, RepositoryName, Statistics, Volume
 from backupd.pipeline import changes
 from backupd.pipeline.backup import BackupOptions, BackupPipeline
 from backupd.pipeline.budget import ByteBudget
 from backupd.pipeline.changes import Reading
 from backupd.pipeline.progress import ProgressMeter
 from backupd.pipeline.read_back import read_back
-from backupd.pipeline.stored import StoredChunks
+from backupd.pipeline.stored import FindCondemned, StoredChunks
 from backupd.pipeline.workers import settle
 from backupd.repository import layout
 from backupd.repository.index import ChunkIndex
@@ -67,6 +69,7 @@ class BackupBody:
             fence=job.fence,
             result=_result(published),
             lagging=await self._lagging(backup, opened),
+            finished_at=datetime.fromisoformat(published.finished_at),
         )
 
     async def _published(self, backup: Backup, opened: Opened) -> Manifest | None:
@@ -236,6 +239,8 @@ class _Attempt:
                 index,
                 self._record,
                 is_everywhere=lambda: not self._opened.lagging,
+                damaged=await self._damaged(),
+                find_condemned=await self._condemned(),
             ),
         )
         tree = await pipeline.run()
@@ -245,6 +250,14 @@ class _Attempt:
             requests=self._observed.counters.requests,
         )
         return self._manifest(point, reading, tree.root, statistics)
+
+    async def _condemned(self) -> FindCondemned | None:
+        """Return who knows what not to rely on; nobody, when nothing is condemned now: later it waits for this job."""
+        backup, collections = self._backup, self._catalog.collections
+        names = [RepositoryName(backup.project, target, backup.is_encrypted) for target in self._opened.targets]
+        if not await collections.has_condemned(names):
+            return None
+        return partial(collections.condemned_among, names)
 
     def _manifest(self, point: PointInTime, reading: Reading, root: Pointer | None, statistics: Statistics) -> Manifest:
         backup = self._backup
@@ -265,6 +278,13 @@ class _Attempt:
             source_token=point.token,
             statistics=asdict(statistics),
         )
+
+    async def _damaged(self) -> frozenset[bytes]:
+        """Return the packs that are damaged on a target that the backup goes to."""
+        keys = await self._catalog.condition.damaged_keys(
+            self._backup.project, self._opened.targets, is_encrypted=self._backup.is_encrypted
+        )
+        return frozenset(pack_id for key in keys if (pack_id := layout.pack_id(key)) is not None)
 
     async def _read_back(self, budget: ByteBudget) -> None:
         """Check what was stored, as far as the type's budget goes, before anybody relies on it."""
