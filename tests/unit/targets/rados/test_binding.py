@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from targets.errors import Misconfigured
+from targets.open import open_target
 from targets.rados.binding import load
 
 ABSENT = "rados_absent"
@@ -42,3 +43,9 @@ def test_binding_that_the_environment_does_not_see_is_told_with_what_links_it(tm
 def test_binding_that_cannot_do_what_is_needed_is_told() -> None:
     with pytest.raises(Misconfigured, match=r"json.* has no Rados\.open_ioctx: expected python3-rados of Ceph 16"):
         load("json")
+
+
+def test_binding_is_asked_for_when_a_target_is_opened_and_not_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rados", None)  # As Python marks what cannot be imported.
+    with pytest.raises(Misconfigured, match="a rados target needs the module rados of python3-rados"):
+        open_target("rados://pool/namespace")

@@ -13,21 +13,10 @@ from targets.rados.connection import Connection
 from targets.rados.objects import Objects
 from targets.rados.session import Libraries
 from targets.testing import keys
-from tests.support.rados_targets import LARGE, PART_BYTES, opened
+from tests.support.rados_targets import LARGE, PART_BYTES
 from tests.support.servers.ceph import POOL, Ceph
 
 EMPTY = memoryview(b"")
-
-
-@pytest.fixture
-def namespace(ceph: Ceph) -> str:
-    return ceph.namespace()
-
-
-@pytest.fixture
-async def target(ceph: Ceph, namespace: str) -> AsyncIterator[RadosTarget]:
-    async with opened(ceph, namespace) as target:
-        yield target
 
 
 @pytest.fixture
