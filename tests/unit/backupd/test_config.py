@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,8 +59,8 @@ def test_a_target_inherits_the_defaults_and_overrides_them(file: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [GcsOptions, S3Options, SwiftOptions])
-def test_a_target_may_have_no_more_operations_than_it_has_connections(file: Path, options: type) -> None:
-    connections_max = next(field.default for field in fields(options) if field.name == "connections_max")
+def test_a_target_may_have_no_more_operations_than_it_has_connections(file: Path, options: type[Any]) -> None:
+    (connections_max,) = (int(field.default) for field in fields(options) if field.name == "connections_max")
     assert any("operations_max" in line for line in problems(file, f"{TARGET}operations_max = {connections_max + 1}\n"))
 
 
