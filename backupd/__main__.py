@@ -1,4 +1,4 @@
-"""``backupd serve``: parse arguments, read the configuration, run the service."""
+"""``backupd serve`` and ``backupd simulate``: parse arguments, read the configuration, run the service."""
 
 from __future__ import annotations
 
@@ -12,13 +12,19 @@ import backupd
 from backupd.config import default_path, load
 from backupd.errors import BackupdError, ConfigError
 from backupd.service import serve
+from backupd.simulation import command as simulation
 
 _EXIT_FAILED = 1
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the daemon; return 0 after a graceful stop, 1 with a message when it could not run."""
+    """Run the daemon; return 0 after a graceful stop, 1 with a message when it could not run.
+
+    A simulation returns 0 when every promise was kept.
+    """
     options = _parser().parse_args(arguments)
+    if options.command == "simulate":
+        return 0 if simulation.run(options) else _EXIT_FAILED
     logging.basicConfig(
         level=logging.DEBUG if options.verbose else logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
@@ -48,6 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("serve", help="run the daemon")
     command.add_argument("--config", type=Path, help="TOML file; else $BACKUPD_CONFIG, else /etc/backupd/backupd.toml")
     command.add_argument("--verbose", action="store_true", help="log every operation")
+    simulation.add_arguments(
+        commands.add_parser("simulate", help="live through days of faults on a virtual clock, and check every promise")
+    )
     return parser
 
 

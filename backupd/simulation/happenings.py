@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 from backupd.application.backup_types import NewBackupType
 from backupd.application.backups import NewBackup
@@ -29,7 +30,7 @@ async def set_up(run: Run) -> None:
     """Make types and volumes, as an operator does on the first day."""
     (run.world.directory / "sources").mkdir()
     near, far = TARGETS
-    kinds = [
+    kinds: list[dict[str, Any]] = [
         {"target": near},
         {"target": near, "retention": "few"},
         {"target": near, "copies": (far,), "quorum": run.random.choice([1, 2]), "retention": "days"},
@@ -89,7 +90,7 @@ async def _guest_acts(run: Run) -> None:
 @_happens(1.5)
 async def _restore(run: Run) -> None:
     if backup := await _some_backup(run, BackupState.AVAILABLE):
-        await run.restored.request(run, backup, await run.seen())
+        await run.restore(backup, await run.seen())
 
 
 @_happens(1)

@@ -62,9 +62,9 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
     def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]  # typeshed has a second type for packed arguments
         if executor is None:
             return self._default_pool.submit(lambda: func(*args))
-        if executor._shutdown:
+        if executor._shutdown:  # noqa: SLF001 - as an executor would refuse
             raise RuntimeError("cannot schedule new futures after shutdown")
-        pool = self._pools.setdefault(executor, _Pool(self, executor._max_workers))
+        pool = self._pools.setdefault(executor, _Pool(self, executor._max_workers))  # noqa: SLF001 - as many at a time as it has
         return pool.submit(lambda: func(*args))
 
 

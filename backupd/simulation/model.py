@@ -10,7 +10,7 @@ from sqlalchemy import Connection, func, select
 
 from backupd.catalog import backups as backup_rows
 from backupd.catalog.store import Catalog
-from backupd.catalog.tables import attempts, backup_copies, jobs
+from backupd.catalog.tables import attempts, backup_copies, backups, jobs
 from backupd.model import AttemptState, Backup, BackupMode, BackupState, CopyState, JobState
 from backupd.repository import layout
 from backupd.repository.keyring import Keyring
@@ -104,15 +104,15 @@ class Model:
             raise Violation(f"backup {backup.id} has {read.size_bytes} bytes, expected {copy.size_bytes}")
         per_chunk = read.chunk_size_bytes // BLOCK_BYTES
         wrong, damage = set(), set()
-        zeros = {number // per_chunk for number in copy.blocks} - {chunk.index for chunk in chunks}
+        zeros = {number // per_chunk for number in copy.blocks} - {chunk.number for chunk in chunks}
         for index in zeros:
             if any(copy.chunk(index, read.chunk_size_bytes)):
                 wrong.add(index)
         for chunk in chunks:
             if chunk.unreadable:
                 damage.add(self._excused(backup, store, chunk.unreadable))
-            elif chunk.digest != digest(copy.chunk(chunk.index, read.chunk_size_bytes)):
-                wrong.add(chunk.index)
+            elif chunk.digest != digest(copy.chunk(chunk.number, read.chunk_size_bytes)):
+                wrong.add(chunk.number)
         if unexplained := wrong - {block // per_chunk for block in self.lied_about(backup)}:
             raise Violation(f"backup {backup.id} on {store.name} is wrong in chunks {sorted(unexplained)}")
         return frozenset(damage)
@@ -126,22 +126,30 @@ class Model:
         return key
 
 
+_HOLDERS = select(backup_copies).where(backup_copies.c.state == CopyState.COMPLETE).order_by(backup_copies.c.target)
+_GONE = select(backups.c.id).where(backups.c.state == BackupState.DELETED)
+_ATTEMPTS = (
+    select(attempts.c.job_id, attempts.c.state, jobs.c.state.label("job_state"), func.count().label("attempt_count"))
+    .join(jobs, attempts.c.job_id == jobs.c.id)
+    .where(attempts.c.state.in_((AttemptState.RUNNING, AttemptState.SUCCEEDED)))
+    .group_by(attempts.c.job_id, attempts.c.state)
+)
+
+
 def _look(connection: Connection, project: str) -> Seen:
     _check_attempts(connection)
-    found = backup_rows.all_of(connection, project, None, include_deleted=True)
+    found = backup_rows.all_of(connection, project, None, include_deleted=False)
     holders: dict[str, list[str]] = {}
-    query = select(backup_copies).where(backup_copies.c.state == CopyState.COMPLETE)
-    for row in connection.execute(query.order_by(backup_copies.c.target)):
+    for row in connection.execute(_HOLDERS):
         holders.setdefault(row.backup_id, []).append(row.target)
-    gone = frozenset(backup.id for backup in found if backup.state is BackupState.DELETED)
-    return Seen([backup for backup in found if backup.id not in gone], holders, gone)
+    return Seen(found, holders, frozenset(connection.execute(_GONE).scalars()))
 
 
 def _check_attempts(connection: Connection) -> None:
     """Check that one attempt at most holds a job, and one at most has done it."""
-    counted = select(attempts.c.job_id, attempts.c.state, jobs.c.state.label("job_state"), func.count().label("count"))
-    query = counted.join(jobs, attempts.c.job_id == jobs.c.id).group_by(attempts.c.job_id, attempts.c.state)
-    for row in connection.execute(query.where(attempts.c.state.in_((AttemptState.RUNNING, AttemptState.SUCCEEDED)))):
-        may_be = JobState(row.job_state).is_final if row.state == AttemptState.SUCCEEDED else True
-        if row.count > 1 or not may_be or (row.state == AttemptState.RUNNING and JobState(row.job_state).is_final):
-            raise Violation(f"job {row.job_id} is {row.job_state} and has {row.count} attempts that are {row.state}")
+    for row in connection.execute(_ATTEMPTS):
+        is_running, is_over = row.state == AttemptState.RUNNING, JobState(row.job_state).is_final
+        if row.attempt_count > 1 or is_running == is_over:
+            raise Violation(
+                f"job {row.job_id} is {row.job_state} and has {row.attempt_count} attempts that are {row.state}"
+            )

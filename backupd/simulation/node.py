@@ -42,9 +42,10 @@ from targets.wrappers.observe import Observe
 from targets.wrappers.retry import Retry
 
 LEASE_S = 120.0
-_POLL_INTERVAL_S = 60.0
+_POLL_INTERVAL_S = 600.0
 JOB_MEMORY_BYTES = 32 * 1024 * 1024
-_COPIES_INTERVAL_S = 600.0
+SIMULATED_KINDS = frozenset(JobKind) - {JobKind.PROBE}
+_COPIES_INTERVAL_S = 3600.0
 _PUBLISHED_MAX = 100
 
 
@@ -232,6 +233,7 @@ class Node:
             JobKind.COPY: CopyBody(resources),
             JobKind.REPLICATE: ReplicateBody(resources),
         }
+        assert bodies.keys() == SIMULATED_KINDS
         return Worker(
             self._catalog,
             self.clock,

@@ -37,7 +37,7 @@ class Unreadable(Exception):
 class Chunk(NamedTuple):
     """One chunk that is not zeros: its place, and the digest of its bytes or where they cannot be read."""
 
-    index: int
+    number: int
     digest: bytes
     unreadable: str
 

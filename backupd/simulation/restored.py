@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from backupd.application.restores import NewRestore
+from backupd.application.restores import NewRestore, Restores
 from backupd.model import Backup, Job
 from backupd.simulation.guests import BLOCK_BYTES, Copy
-from backupd.simulation.model import Seen, Violation
+from backupd.simulation.model import Model, Seen, Violation
 from backupd.simulation.reader import Unreadable
-
-if TYPE_CHECKING:
-    from backupd.simulation.run import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,23 +22,23 @@ class _Awaited:
 class Restored:
     """Knows what each restored file must be; a file that is there is whole."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, model: Model) -> None:
         directory.mkdir()
         self._directory = directory
+        self._model = model
         self._awaited: dict[str, _Awaited] = {}
         self._count = 0
 
-    async def request(self, run: Run, backup: Backup, seen: Seen) -> Job | None:
+    async def request(self, restores: Restores, backup: Backup, seen: Seen) -> Job | None:
         """Ask for a restore; None when the damage that was done has reached what it would begin with."""
         try:
-            copy = run.model.content_of(backup, seen.holders[backup.id])
+            copy = self._model.content_of(backup, seen.holders[backup.id])
         except Unreadable:
             return None
         self._count += 1
         path = self._directory / f"{self._count:04}"
-        job = await run.operator.restores.create(backup.project, NewRestore(backup=backup.id, path=str(path)))
-        self._awaited[job.id] = _Awaited(path, copy, frozenset(run.model.lied_about(backup)))
-        run.note(f"restore {backup.id}: job {job.id}")
+        job = await restores.create(backup.project, NewRestore(backup=backup.id, path=str(path)))
+        self._awaited[job.id] = _Awaited(path, copy, frozenset(self._model.lied_about(backup)))
         return job
 
     def is_awaited(self, job_id: str) -> bool:

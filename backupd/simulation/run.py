@@ -7,8 +7,12 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from sqlalchemy import Connection, select
+
 from backupd.application import Application, build_application
+from backupd.catalog import rows
 from backupd.catalog.store import Catalog
+from backupd.catalog.tables import jobs
 from backupd.config import Config, DaemonConfig, PathsConfig, RetentionConfig, TargetConfig
 from backupd.model import Backup, Job, JobState, Volume
 from backupd.repository.keyring import Keyring
@@ -27,11 +31,15 @@ from targets.wrappers.observe import Observe
 PROJECT = "default"
 TARGETS = ("near", "far")
 _DAY_S = 86_400.0
-_STEPS_A_DAY = (1, 1, 2, 3, 6)
+_STEPS_A_DAY = (1, 1, 2, 2, 5)
 _PAUSES_S = (0.0, 0.01, 0.2, 1.0, 5.0, 30.0, 1.5 * LEASE_S)
 _QUIET_S_MAX = 8 * 3600.0
 _CALM_EVENINGS = 0.6
-_UNFINISHED = tuple(state for state in JobState if not state.is_final)
+_UNFINISHED = (
+    select(jobs)
+    .where(jobs.c.state.in_([state for state in JobState if not state.is_final]))
+    .order_by(jobs.c.created_at, jobs.c.id)
+)
 
 
 class Run:
@@ -49,9 +57,9 @@ class Run:
         self.nodes: list[Node] = []
         self.dead: list[Node] = []
         self.pending: list[tuple[float, str, Callable[[], None]]] = []
-        self.restored = Restored(directory / "restores")
         keyring = Keyring([bytes(range(32))], origin="simulation")
         self.model = Model(self.stores, self.guests, keyring)
+        self.restored = Restored(directory / "restores", self.model)
         self.world = World(
             directory=directory,
             loop=loop,
@@ -87,8 +95,8 @@ class Run:
         self.pending.append((self.loop.time() + delay_s, what, then))
 
     def wake(self) -> None:
-        for node in self.nodes:
-            node.wake()
+        """Tell one node that there is work, as its API would; the others look for it now and then."""
+        self.random.choice(self.nodes).wake()
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -101,8 +109,14 @@ class Run:
             node.check_memory(is_idle=False)
         return seen
 
+    async def restore(self, backup: Backup, seen: Seen) -> Job | None:
+        """Ask for a restore, and expect the file that it has to leave."""
+        job = await self.restored.request(self.operator.restores, backup, seen)
+        self.note(f"restore {backup.id}: job {job and job.id}")
+        return job
+
     async def unfinished(self) -> list[Job]:
-        return [job for state in _UNFINISHED for job in await self.catalog.jobs(PROJECT, state=state)]
+        return await self.catalog._run(_unfinished)  # noqa: SLF001 - one query instead of one for each state
 
     async def start_node(self, name: str | None = None) -> None:
         node = Node(self.world, name or f"node-{len(self.nodes) + len(self.dead)}")
@@ -129,12 +143,16 @@ class Run:
         self.faults.clear()
         for store in self.stores.values():
             store.is_full, store.is_down, store.lies_left = False, False, 0
+        for node in self.nodes:
+            node.clock.skew_s = 0.0
         self._do_what_is_due(float("inf"))
         deadline_s = self.loop.time() + _QUIET_S_MAX
         while left := await self.unfinished():
             if self.loop.time() > deadline_s:
                 raise Violation(f"work never ends: {left}")
-            await asyncio.sleep(LEASE_S / 4)
+            await asyncio.sleep(LEASE_S / 2)
+            for node in self.nodes:
+                node.wake()
         await self.seen()
 
     async def _last_evening(self) -> None:
@@ -143,9 +161,9 @@ class Run:
         seen = await self.seen()
         self.note(f"{len(seen.available)} backups of {len(seen.backups)} are available")
         hurt = {backup.id for backup in seen.available if self.damage_of(backup, seen)}
-        jobs = [(backup, await self.restored.request(self, backup, seen)) for backup in seen.available]
+        asked = [(backup, await self.restore(backup, seen)) for backup in seen.available]
         await self.calm_down()
-        for backup, job in jobs:
+        for backup, job in asked:
             await self._check_outcome(backup, job, seen)
         if lagging := [copy for backup, copy in await self.catalog.lagging_copies() if not hurt]:
             await asyncio.sleep(_QUIET_S_MAX)
@@ -199,6 +217,10 @@ class Run:
             executor=executor,
             wake=self.wake,
         )
+
+
+def _unfinished(connection: Connection) -> list[Job]:
+    return [rows.job(row) for row in connection.execute(_UNFINISHED)]
 
 
 Happen = Callable[[Run], Awaitable[None]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import tempfile
 import traceback
@@ -20,6 +21,7 @@ from backupd.simulation.run import Run
 from backupd.simulation.trace import Trace
 
 _MEMORY = Path("/dev/shm")  # noqa: S108 - files in memory, in a directory of our own
+_GARBAGE_THRESHOLD = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ def simulate(seed: int, *, days: int) -> Outcome:
         tempfile.TemporaryDirectory(prefix="backupd-simulate-", dir=_MEMORY if _MEMORY.is_dir() else None) as directory,
         seeded_entropy(loop.random),
         _logged_to(trace),
+        _rare_collections(),
         asyncio.Runner(loop_factory=lambda: loop) as runner,
     ):
         (Path(directory) / "catalog.sqlite").write_bytes(empty)
@@ -80,6 +83,17 @@ class _TraceHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._trace.aside(f"{record.levelname.lower()} {record.getMessage()}")
+
+
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Let Python look for cycles seldom: a run is short and ends with all that it has made."""
+    before = gc.get_threshold()
+    gc.set_threshold(_GARBAGE_THRESHOLD)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 @contextmanager

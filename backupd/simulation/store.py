@@ -56,7 +56,7 @@ class Store(MemoryTarget):
         """Return an object past everything that can go wrong."""
         return self._objects.get(key)
 
-    def keys(self, part: str) -> list[str]:
+    def keys(self, part: str) -> Sequence[str]:
         """Return the keys that have ``part`` in them, in order."""
         return sorted(key for key in self._objects if part in key)
 

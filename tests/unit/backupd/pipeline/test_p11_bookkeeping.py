@@ -16,7 +16,7 @@ from chunker.node import Pointer
 from chunker.pack import PackEntry
 from chunker.sources.memory import MemoryVolume
 from tests.support.rig import BUDGET_BYTES, rig
-from tests.support.simulated_loop import LoopClock
+from backupd.simulation.loop import LoopClock
 
 PACKS = 40
 CHUNKS_PER_PACK = 1000

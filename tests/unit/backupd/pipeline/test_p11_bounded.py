@@ -19,7 +19,7 @@ from targets.base import Body, Target
 from targets.memory import MemoryTarget
 from targets.wrappers.faults import Effect, Fault, Faults
 from tests.support.rig import BUDGET_BYTES, rig
-from tests.support.simulated_loop import run_simulated
+from backupd.simulation.loop import run_simulated
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 CHUNK = 64 * KIB

@@ -14,7 +14,7 @@ from targets.probe import FULL, Outcome, ProbeReport, doubts, essentials, probe,
 from targets.wrappers.faults import Effect, Fault, Faults
 from targets.wrappers.single_writer import SingleWriter
 from tests.support import liars
-from tests.support.simulated_loop import LoopClock, run_simulated
+from backupd.simulation.loop import LoopClock, run_simulated
 
 SMALL = replace(
     FULL,
