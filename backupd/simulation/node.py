@@ -35,6 +35,7 @@ from backupd.simulation.store import Store
 from backupd.simulation.trace import Trace
 from backupd.simulation.traced import Traced
 from chunker.sources.base import Source
+from chunker.sources.open import Sources
 from targets.base import Target
 from targets.wrappers.faults import Fault, Faults
 from targets.wrappers.limit import Limit
@@ -209,6 +210,7 @@ class Node:
             catalog=self._catalog,
             clock=self.clock,
             config=self._world.config,
+            sources=Sources({}),
             observed=observed,
             executor=self._executor,
             wake=self._worker.wake,

@@ -25,6 +25,7 @@ from backupd.simulation.store import Store
 from backupd.simulation.trace import Trace
 from backupd.simulation.weather import draw_weather
 from chunker.sources.base import Source
+from chunker.sources.open import Sources
 from targets.wrappers.faults import Fault
 from targets.wrappers.observe import Observe
 
@@ -213,6 +214,7 @@ class Run:
             catalog=self.catalog,
             clock=self.world.clock,
             config=self.world.config,
+            sources=Sources({}),
             observed={name: Observe(store) for name, store in self.stores.items()},
             executor=executor,
             wake=self.wake,
