@@ -78,8 +78,10 @@ class WatchedCatalog(LivingCatalog):
     async def publish_backup(
         self, backup_id: str, *, job_id: str, fence: int, result: BackupResult, lagging: Collection[str] = ()
     ) -> None:
+        # Asked first: fences only grow, so whoever may publish a moment later holds the job now.
+        is_theirs = await self._run(_is_held, job_id, fence)
         await super().publish_backup(backup_id, job_id=job_id, fence=fence, result=result, lagging=lagging)
-        self.model.published(backup_id, is_theirs=await self._run(_is_held, job_id, fence))
+        self.model.published(backup_id, is_theirs=is_theirs)
 
 
 def _is_held(connection: Connection, job_id: str, fence: int) -> bool:
@@ -156,9 +158,14 @@ class Node:
         await asyncio.wait([self._life])
         await self._close()
 
+    def give_up(self) -> None:
+        """Let everything that the node waits for fail: the run is over."""
+        self.is_crashed = True
+        self._lifeline.bury()
+
     async def bury(self) -> None:
         """Release what a dead node held, once nothing depends on it any more."""
-        self._lifeline.bury()
+        self.give_up()
         self._chores.cancel()
         await asyncio.wait([self._life])
         await self._close()

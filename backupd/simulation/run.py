@@ -80,13 +80,21 @@ class Run:
             self.operator = self._operator(executor)
             await set_up(self)
             async with asyncio.TaskGroup() as self.lives:
-                for _ in range(self.random.choice([1, 1, 2])):
-                    await self.start_node()
-                for day in range(days):
-                    await self._day(day, happen)
-                await self._last_evening()
-                await self._end()
+                try:
+                    await self._live(days, happen)
+                except BaseException:
+                    for node in [*self.nodes, *self.dead]:
+                        node.give_up()
+                    raise
         await self.catalog.aclose()
+
+    async def _live(self, days: int, happen: Happen) -> None:
+        for _ in range(self.random.choice([1, 1, 2])):
+            await self.start_node()
+        for day in range(days):
+            await self._day(day, happen)
+        await self._last_evening()
+        await self._end()
 
     def note(self, what: str) -> None:
         self.trace.note(what)
