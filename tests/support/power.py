@@ -63,7 +63,7 @@ class RecordedFiles(LocalFiles):
             self._open[descriptor] = _ROOT if dir_fd is None else self._child(dir_fd, name, is_new=flags & os.O_CREAT)
             return descriptor
 
-    def close(self, descriptor: int) -> None:  # type: ignore[override]  # a static method there
+    def close(self, descriptor: int) -> None:
         with self._lock:
             del self._open[descriptor]
             os.close(descriptor)
