@@ -47,7 +47,7 @@ class Story(Run):
         return await self.end(await self.operator.verifications.create(PROJECT, NewVerification(backup=backup.id)))
 
     async def end(self, job: Job) -> Job:
-        while not (found := (await self.operator.jobs.one(PROJECT, job.id)).job).state.is_final:
+        while not (found := (await self.operator.jobs.one(PROJECT, job.id)).job).state.is_final:  # noqa: ASYNC110 - a node ends it
             await asyncio.sleep(1)
         return found
 
