@@ -68,8 +68,7 @@ class RestorePipeline:
         """Yield the spans that hold data, and zero what lies between them on the way."""
         chunk_size = self._manifest.chunk_size_bytes
         position = 0
-        spans = walk.spans(self._manifest.tree, self._nodes.load, span_chunks=self._cut.span_chunks)
-        async for span in spans:
+        async for span in self._cut.spans(self._manifest.tree, self._nodes.load):
             for index in sorted(span):
                 if position < index * chunk_size:
                     await self._zero(position, index * chunk_size)
