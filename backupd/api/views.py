@@ -55,7 +55,7 @@ _BACKUP = (
 _JUDGED = ("id", "name", "created_at")
 _JOB = ("id", "kind", "backup_id", "state", "created_at", "started_at", "finished_at")
 _ATTEMPT = ("owner", "state", "started_at", "finished_at")
-_SHOWN_REQUESTS = (JobKind.COPY, JobKind.REPLICATE, JobKind.PROBE)
+_SHOWN_REQUESTS = (JobKind.COPY, JobKind.REPLICATE, JobKind.PROBE, JobKind.COLLECT)
 _DESTINATION = ("path", "overwrite")
 
 

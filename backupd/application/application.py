@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from backupd.application.available import AvailableBackups
 from backupd.application.backup_types import BackupTypes
 from backupd.application.backups import Backups
+from backupd.application.collections import Collections
 from backupd.application.copies import Copies
 from backupd.application.jobs import Jobs
 from backupd.application.paths import Paths
@@ -38,6 +39,7 @@ class Application:
     restores: Restores
     verifications: Verifications
     copies: Copies
+    collections: Collections
     jobs: Jobs
 
 
@@ -74,5 +76,6 @@ def build_application(
         restores=Restores(catalog=catalog, available=available, paths=paths, wake=wake),
         verifications=Verifications(catalog=catalog, available=available, wake=wake),
         copies=Copies(catalog=catalog, clock=clock, targets=targets, available=available, wake=wake),
+        collections=Collections(catalog=catalog, clock=clock, targets=targets, wake=wake),
         jobs=Jobs(catalog=catalog, wake=wake, live_progress=live_progress),
     )

@@ -7,18 +7,18 @@ from dataclasses import dataclass, replace
 
 from backupd.application.fields import check_integer
 from backupd.catalog.store import Catalog
-from backupd.model import Attempt, BackupResult, Job, JobKind, JobState, Progress
+from backupd.model import Attempt, BackupResult, CollectionReport, Job, JobKind, JobState, Progress
 
 LISTED_MAX = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class JobDetail:
-    """A job, its attempts, and for a backup that was published what it gave."""
+    """A job, its attempts, and of a backup that was published, or a collection, what it gave."""
 
     job: Job
     attempts: list[Attempt]
-    result: BackupResult | None
+    result: BackupResult | CollectionReport | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,9 @@ class Jobs:
         progress = None if job.state.is_final else self.live_progress(job.id)
         return job if progress is None else replace(job, progress=progress)
 
-    async def _result(self, job: Job) -> BackupResult | None:
+    async def _result(self, job: Job) -> BackupResult | CollectionReport | None:
+        if job.kind is JobKind.COLLECT:
+            return await self.catalog.collections.report(job.id)
         if job.kind is not JobKind.BACKUP or job.state is not JobState.SUCCEEDED:
             return None
         backup = await self.catalog.backup(job.project, job.of_backup)

@@ -9,8 +9,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, insert, or_, select, type_coerce, update
 
-from backupd.catalog import rows
+from backupd.catalog import epochs, rows
 from backupd.catalog.tables import attempts, backups, job_packs, jobs
+from backupd.catalog.turns import is_its_turn
 from backupd.errors import Conflict, LeaseLost, no_such
 from backupd.model import (
     Attempt,
@@ -28,11 +29,9 @@ UNFINISHED = tuple(state for state in JobState if not state.is_final)
 _HELD = JOB.before(JobEvent.RELEASED)
 # The changed extents of an incremental backup may be megabytes each, so they are for the worker only.
 _SHORT_REQUEST = case((jobs.c.kind == JobKind.BACKUP, None), else_=jobs.c.request)
+SHORT_REQUEST = type_coerce(_SHORT_REQUEST, jobs.c.request.type).label("request")
 ALL = tuple(jobs.c)
-SHOWN = [
-    type_coerce(_SHORT_REQUEST, jobs.c.request.type).label("request") if column is jobs.c.request else column
-    for column in jobs.c
-]
+SHOWN = [SHORT_REQUEST if column is jobs.c.request else column for column in jobs.c]
 _CANCELLED = Failure("job.cancelled", "cancelled on request")
 # Made once: idle workers ask it all the time, and making it takes longer than asking.
 _FREE = (
@@ -40,6 +39,7 @@ _FREE = (
     .where(
         jobs.c.state.in_(JOB.before(JobEvent.CLAIMED)),
         or_(jobs.c.state == JobState.QUEUED, jobs.c.lease_expires_at <= bindparam("now")),
+        is_its_turn(),
     )
     .order_by(jobs.c.created_at, jobs.c.id)
     .limit(1)
@@ -98,6 +98,7 @@ def claim(
         if _take(connection, job, claimed):
             _end_attempt(connection, job.id, job.fence, AttemptEvent.LOST, None, now)
             _begin_attempt(connection, claimed, now)
+            epochs.note(connection, claimed)
             return claimed
     return None  # A row that another node took meanwhile is no longer found.
 

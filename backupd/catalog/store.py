@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from backupd.catalog import backups, jobs, policy, schema
+from backupd.catalog.collections import Collections
 from backupd.clock import Clock
 from backupd.errors import CatalogError
 from backupd.model import (
@@ -42,6 +43,7 @@ class Catalog:
         self._engine = engine
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="catalog")
+        self.collections = Collections(self._run)
 
     @classmethod
     async def open(cls, url: str, clock: Clock) -> Self:

@@ -9,6 +9,7 @@ from typing import Any
 
 from backupd.application.backup_types import NewBackupType
 from backupd.application.backups import NewBackup
+from backupd.application.collections import NewCollection
 from backupd.application.copies import NewCopy
 from backupd.application.verifications import NewVerification
 from backupd.application.volumes import NewVolume, VolumeChange
@@ -122,6 +123,13 @@ async def _copy(run: Run) -> None:
         target = run.random.choice(TARGETS)
         run.note(f"copy {backup.id} to {target}")
         await run.operator.copies.create(PROJECT, NewCopy(backup=backup.id, target=target))
+
+
+@_happens(1.5)
+async def _collect(run: Run) -> None:
+    target = run.random.choice(TARGETS)
+    job = await run.operator.collections.create(PROJECT, target, NewCollection(dry_run=run.random.random() < 0.1))
+    run.note(f"collect {target}: job {job.id}")
 
 
 @_happens(0.3)

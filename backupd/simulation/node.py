@@ -15,8 +15,11 @@ from backupd.catalog import jobs
 from backupd.config import Config
 from backupd.jobs.backup import BackupBody
 from backupd.jobs.catching_up import CatchingUp
+from backupd.jobs.collect import CollectBody
+from backupd.jobs.collecting import Collecting
 from backupd.jobs.copy import CopyBody
 from backupd.jobs.delete import DeleteBody
+from backupd.jobs.enlisting import Enlisting
 from backupd.jobs.forgetting import forgetting
 from backupd.jobs.replicate import ReplicateBody
 from backupd.jobs.resources import Resources
@@ -47,6 +50,8 @@ _POLL_INTERVAL_S = 600.0
 JOB_MEMORY_BYTES = 32 * 1024 * 1024
 SIMULATED_KINDS = frozenset(JobKind) - {JobKind.PROBE}
 _COPIES_INTERVAL_S = 3600.0
+_COLLECTING_INTERVAL_S = 3600.0
+_LIVE_SHARE_MIN = 0.7  # More than the usual, so that more is compacted.
 _PUBLISHED_MAX = 100
 
 
@@ -121,14 +126,28 @@ class Node:
         self._executor = ThreadPoolExecutor(1)
         observed = {name: Observe(self._faulty(store), name=name) for name, store in world.stores.items()}
         targets = {name: self._limited(one) for name, one in observed.items()}
-        indexes = world.directory / f"indexes-{self.name}"
-        self._repositories = Repositories(targets, world.keyring, self.clock, indexes)
+        self._state = world.directory / self.name
+        (self._state / "collections").mkdir(parents=True, exist_ok=True)
+        self._repositories = Repositories(
+            targets,
+            world.keyring,
+            self.clock,
+            self._state / "indexes",
+            enlist=Enlisting(self._catalog, self.name),
+        )
         self._published: asyncio.Queue[Job] = asyncio.Queue(_PUBLISHED_MAX)
         self._worker = self._make_worker()
         self._application = self._make_application(observed)
         living = {name: LivingTarget(one, self._lifeline) for name, one in observed.items()}
         self._catching_up = CatchingUp(
             self._catalog, self.clock, living, wake=self._worker.wake, interval_s=_COPIES_INTERVAL_S
+        )
+        self._collecting = Collecting(
+            self._catalog,
+            self.clock,
+            {name: target.collect_interval_s for name, target in world.config.targets.items()},
+            wake=self._worker.wake,
+            look_interval_s=_COLLECTING_INTERVAL_S,
         )
         self._life = lives.create_task(self._live(), name=f"node {self.name}")
 
@@ -194,6 +213,7 @@ class Node:
     async def _do_chores(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._catching_up.run(), name="catching up")
+            tasks.create_task(self._collecting.run(), name="collecting")
             tasks.create_task(self._application.retention.run(self._published), name="retention")
 
     async def _close(self) -> None:
@@ -241,6 +261,7 @@ class Node:
             JobKind.DELETE: DeleteBody(resources),
             JobKind.COPY: CopyBody(resources),
             JobKind.REPLICATE: ReplicateBody(resources),
+            JobKind.COLLECT: CollectBody(resources, self._state / "collections", lambda _target: _LIVE_SHARE_MIN),
         }
         assert bodies.keys() == SIMULATED_KINDS
         return Worker(

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 from backupd.errors import CorruptObject
 from backupd.model import Backup
-from backupd.repository import layout, manifest
+from backupd.repository import forward, layout, manifest
 from backupd.repository.description import Description
+from backupd.repository.forwards import HOPS_MAX
 from backupd.repository.keyring import Keyring
 from backupd.repository.manifest import Manifest
 from backupd.repository.repository import read_description
@@ -124,11 +125,15 @@ class _Reading:
             return
         for index, pointer in self._leaves(found.root, found.tree.height - 1, 0):
             size = min(found.chunk_size_bytes, found.size_bytes - index * found.chunk_size_bytes)
-            key = layout.pack(pointer.pack)
             try:
-                body = self._object(key)
-                yield Chunk(index, self._reader.frame_digest(key, body, pointer, size, self._frames), "")
-            except (Unreadable, ChunkerError):
+                place, body = self._place(pointer)
+            except Unreadable as error:
+                yield Chunk(index, b"", error.key)
+                continue
+            key = layout.pack(place.pack)
+            try:
+                yield Chunk(index, self._reader.frame_digest(key, body, place, size, self._frames), "")
+            except ChunkerError:
                 yield Chunk(index, b"", self._prefix + key)
 
     def _leaves(self, pointer: Pointer, level: int, base: int) -> Iterator[tuple[int, Pointer]]:
@@ -141,14 +146,38 @@ class _Reading:
                 yield from self._leaves(child, level - 1, index)
 
     def _node(self, pointer: Pointer, level: int) -> node.Slots:
-        key = layout.pack(pointer.pack)
-        stored = _stored(self._object(key), pointer)
+        place, body = self._place(pointer)
+        stored = _stored(body, place)
         try:
             plain = memoryview(bytearray(frame.plain_size(stored)))
             self._frames.decode(Kind.NODE, pointer.id, stored, plain)
             return node.decode(level, plain)
         except ChunkerError as error:
-            raise Unreadable(self._prefix + key) from error
+            raise Unreadable(self._prefix + layout.pack(place.pack)) from error
+
+    def _place(self, pointer: Pointer) -> tuple[Pointer, bytes]:
+        """Return where a frame is now, and the pack: it may have been moved, more than once."""
+        lost = Unreadable(self._prefix + layout.pack(pointer.pack))
+        for _ in range(HOPS_MAX):
+            try:
+                return pointer, self._object(layout.pack(pointer.pack))
+            except Unreadable as error:
+                pointer = self._moved(pointer, error)
+        raise lost
+
+    def _moved(self, pointer: Pointer, lost: Unreadable) -> Pointer:
+        key = layout.forward(pointer.pack)
+        try:
+            body = self._object(key)
+        except Unreadable:
+            raise lost from None
+        try:
+            place = forward.decode(pointer.pack, body).get(pointer.offset)
+        except CorruptObject:
+            raise Unreadable(self._prefix + key) from None
+        if place is None:
+            raise lost
+        return Pointer(pointer.id, *place)
 
     def _object(self, key: str) -> bytes:
         full = self._prefix + key
