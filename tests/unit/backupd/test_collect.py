@@ -10,7 +10,7 @@ import pytest
 from backupd.errors import CorruptObject
 from backupd.model import JobState
 from backupd.repository import layout
-from tests.support.yard import CHUNK_BYTES, Yard, yard
+from tests.support.yard import CHUNK_BYTES, Ghosts, Yard, yard
 
 
 @pytest.fixture
@@ -195,3 +195,15 @@ async def test_nothing_is_collected_while_a_manifest_is_lost(place: Yard) -> Non
     assert await place.keys() == packs
     await repository.target.put(layout.manifest(kept.id), body)
     await place.check()
+
+
+async def test_p2_keep_a_listing_that_shows_what_was_compacted_away_misleads_no_collection(tmp_path: Path) -> None:
+    async with yard(tmp_path, wrap=Ghosts) as place:
+        disk = await place.add_disk(40, seed=1)
+        first = await place.back_up(disk)
+        disk.memory.write(10 * CHUNK_BYTES, bytes(range(256)) * 30 * (CHUNK_BYTES // 256))
+        await place.back_up(disk, first)
+        await place.delete(first)
+        assert (await place.collect()).compacted
+        await place.collect()
+        await place.check()
