@@ -125,7 +125,7 @@ async def _copy(run: Run) -> None:
         await run.operator.copies.create(PROJECT, NewCopy(backup=backup.id, target=target))
 
 
-@_happens(1.5)
+@_happens(0.8)
 async def _collect(run: Run) -> None:
     target = run.random.choice(TARGETS)
     job = await run.operator.collections.create(PROJECT, target, NewCollection(dry_run=run.random.random() < 0.1))

@@ -34,6 +34,7 @@ TARGETS = ("near", "far")
 _DAY_S = 86_400.0
 _STEPS_A_DAY = (1, 1, 2, 2, 5)
 _PAUSES_S = (0.0, 0.01, 0.2, 1.0, 5.0, 30.0, 1.5 * LEASE_S)
+_COLLECT_INTERVAL_S = 10 * _DAY_S
 _QUIET_S_MAX = 8 * 3600.0
 _CALM_EVENINGS = 0.6
 _UNFINISHED = (
@@ -241,6 +242,9 @@ def _configuration(directory: Path) -> Config:
     return Config(
         daemon=DaemonConfig(),
         paths=PathsConfig(sources=(directory / "sources",), restores=(directory / "restores",)),
-        targets={name: TargetConfig(name=name, url=f"memory:{name}") for name in TARGETS},
+        targets={
+            name: TargetConfig(name=name, url=f"memory:{name}", collect_interval_s=_COLLECT_INTERVAL_S)
+            for name in TARGETS
+        },
         retention={"few": RetentionConfig(keep_last=3), "days": RetentionConfig(keep_last=1, keep_daily=5)},
     )
