@@ -21,6 +21,7 @@ from backupd.simulation.run import PROJECT, TARGETS, Run
 from backupd.simulation.store import Store
 
 _MINUTES_S = (60.0, 600.0, 1800.0)
+_MOMENTS_S = (0.0, 0.01, 0.05, 0.2, 1.0, 5.0)
 _SKEWS_S = (-3600.0, -300.0, -10.0, 0.0, 0.0, 10.0, 300.0, 3600.0)
 _STEPS_TO_DEATH = (0, 1, 3, 10, 20, 40, 80)
 _VOLUME_BACKUPS_MAX = 8
@@ -130,6 +131,15 @@ async def _collect(run: Run) -> None:
     target = run.random.choice(TARGETS)
     job = await run.operator.collections.create(PROJECT, target, NewCollection(dry_run=run.random.random() < 0.1))
     run.note(f"collect {target}: job {job.id}")
+
+
+@_happens(1)
+async def _collect_meanwhile(run: Run) -> None:
+    """Let a backup run while what it may want to share is deleted and collected."""
+    for action in (_back_up, _delete, _collect):
+        with suppress(BackupdError):
+            await action(run)
+        await run.sleep(run.random.choice(_MOMENTS_S))
 
 
 @_happens(0.3)

@@ -12,7 +12,7 @@ from backupd.simulation.node import SIMULATED_KINDS
 from backupd.simulation.simulate import simulate
 from tests.support.daemon import ROOT
 
-RUNS = 24
+RUNS = 12
 DAYS = 30
 DIGEST_OF = "from backupd.simulation.simulate import simulate; print(simulate({seed}, days={days}).digest)"
 

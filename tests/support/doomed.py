@@ -29,11 +29,11 @@ from targets.local.files import LocalFiles
 from tests.support.api import Api
 
 _WRITES = ("write", "pwrite")
-_CALLS = (
+_CHANGES = (
     *_WRITES,
     *("open", "mkdir", "link", "rename", "replace", "unlink", "ftruncate", "fsync", "setxattr", "removexattr"),
-    *("pread", "preadv"),
 )
+_READS = ("pread", "preadv")
 _CHANGING = ("INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "ALTER", "PRAGMA USER_VERSION =")
 
 
@@ -57,9 +57,9 @@ class Steps:
         signal.pause()
         raise AssertionError("a killed process goes on")
 
-    def count_calls(self) -> None:
+    def count_calls(self, *, reads: bool) -> None:
         """Make each system call that matters a step."""
-        for name in _CALLS:
+        for name in (*_CHANGES, *_READS) if reads else _CHANGES:
             original = getattr(os, name)
             setattr(os, name, self._counted(name, original))
             if getattr(LocalFiles, name, None) is original:  # Held since its import.
@@ -120,14 +120,14 @@ async def _serve_until_idle(config: Path) -> None:
             await api.succeeded(job)
 
 
-def _run(config: Path, last_step: int) -> dict[str, Any]:
+def _run(config: Path, last_step: int, *, reads: bool) -> dict[str, Any]:
     """Run a daemon in a fork until its jobs have ended or it dies; return the step that it died at."""
     read_end, write_end = os.pipe()
     child = os.fork()
     if child == 0:
         steps = Steps(last_step, write_end)
         steps.count_transactions()
-        steps.count_calls()
+        steps.count_calls(reads=reads)
         asyncio.run(_serve_until_idle(config))
         os._exit(0)
     os.close(write_end)
@@ -140,7 +140,7 @@ def main() -> None:
     """Answer requests until there are no more."""
     for line in sys.stdin:
         request = json.loads(line)
-        sys.stdout.write(json.dumps(_run(Path(request["config"]), request["last_step"])) + "\n")
+        sys.stdout.write(json.dumps(_run(Path(request["config"]), request["last_step"], reads=request["reads"])) + "\n")
         sys.stdout.flush()
 
 
