@@ -38,6 +38,8 @@ class JobKind(StrEnum):
     COPY = "copy"
     REPLICATE = "replicate"
     PROBE = "probe"
+    SCRUB = "scrub"
+    REPAIR = "repair"
     COLLECT = "collect"
 
 

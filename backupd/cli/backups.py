@@ -10,7 +10,18 @@ from backupd.cli.command import Context, Noun, add_wait
 from backupd.cli.extents import read_changed_extents
 from backupd.cli.waiting import started
 
-_COLUMNS = ("volume", "name", "state", "mode", "size_bytes", "stored_bytes", "created_at", "id")
+_COLUMNS = (
+    "volume",
+    "name",
+    "state",
+    "mode",
+    "size_bytes",
+    "stored_bytes",
+    "created_at",
+    "verified_at",
+    "condition",
+    "id",
+)
 
 
 def register(nouns: Any, shared: ArgumentParser) -> None:
@@ -23,6 +34,10 @@ def register(nouns: Any, shared: ArgumentParser) -> None:
     deleting = noun.verb("delete", "delete a backup; every other one stays whole", delete)
     deleting.add_argument("backup", help="id")
     add_wait(deleting)
+    holding = noun.verb("hold", "keep a backup from being deleted, by retention, too", hold)
+    holding.add_argument("backup", help="id")
+    holding.add_argument("--reason", default="held by an operator", help="shown to whoever wants to delete it")
+    noun.verb("release", "end the hold on a backup", release).add_argument("backup", help="id")
 
 
 def _register_create(creating: ArgumentParser) -> None:
@@ -85,6 +100,28 @@ async def delete(context: Context, arguments: Namespace) -> None:
     await started(context, answer, wait=arguments.wait)
 
 
+async def hold(context: Context, arguments: Namespace) -> None:
+    """Hold one backup."""
+    path = path_of("backups", arguments.backup, "hold")
+    context.output.one(await context.client.put(path, {"reason": arguments.reason}))
+
+
+async def release(context: Context, arguments: Namespace) -> None:
+    """Release one backup."""
+    await context.client.delete(path_of("backups", arguments.backup, "hold"))
+    context.output.done("released")
+
+
 def _row(backup: dict[str, Any], volume_names: dict[str, str]) -> dict[str, Any]:
     stored_bytes = (backup["statistics"] or {}).get("stored_bytes")
-    return {**backup, "volume": volume_names.get(backup["volume_id"]), "stored_bytes": stored_bytes}
+    verified_at = (backup["verification"] or {}).get("verified_at")
+    # Verified says nothing about what has happened to it since, so only damage is told.
+    condition = "damaged" if backup["is_damaged"] else None
+    volume = volume_names.get(backup["volume_id"])
+    return {
+        **backup,
+        "volume": volume,
+        "stored_bytes": stored_bytes,
+        "verified_at": verified_at,
+        "condition": condition,
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from backupd.repository.ranges import Range, coalesce
 from backupd.repository.repository import Repository
 from chunker.digest import Kind
 from chunker.frame import FrameReader
+from chunker.node import Slots
 from chunker.tree import LoadNodes, Tree
 
 # Cut by what is fetched, so that there are few spans where much is compressed. Chunks of 8 MiB that are not still fit.
@@ -46,6 +47,10 @@ class Cut(NamedTuple):
         """Yield the stored chunks of a volume, span by span, ascending."""
         return walk.spans(tree, load, run_chunks=self.run_chunks, stored_bytes_max=_SPAN_STORED_BYTES_MAX)
 
+    def spans_of(self, leaf: Slots) -> Iterator[SpanPointers]:
+        """Yield the stored chunks of one leaf, span by span, ascending."""
+        return walk.cut(leaf, run_chunks=self.run_chunks, stored_bytes_max=_SPAN_STORED_BYTES_MAX)
+
 
 class _Kit(NamedTuple):
     """What one thread decodes with; ``plain`` has room for one run."""
@@ -75,16 +80,17 @@ class SpanDecoder:
         self._write = write
         self.spans_max = len(kits) + _SPANS_AHEAD
 
-    async def decode(self, span: SpanPointers) -> int:
+    async def decode(self, span: SpanPointers, repository: Repository | None = None) -> int:
         """Fetch ``span`` and hand its plain bytes on, run by run; return how many they were.
 
-        A run is handed on only when every chunk of it was verified. CorruptObject names what is wrong.
+        It is fetched from another ``repository``, a copy of this one, if one is given. A run is handed on only when
+        every chunk of it was verified. CorruptObject names what is wrong.
         """
         ranges = coalesce(span.values(), gap_bytes_max=0)
         async with self._budget.lend(self._buffer_size(sum(wanted.length for wanted in ranges))) as stored:
 
             async def attempt() -> int:
-                await fetch_ranges(self._repository, ranges, stored)
+                await fetch_ranges(repository or self._repository, ranges, stored)
                 # Queued for the threads at once: one that is done goes on without waiting for the loop.
                 return await self._workers.run(self._decode, span, ranges, stored)
 

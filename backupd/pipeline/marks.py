@@ -15,6 +15,7 @@ from typing import NamedTuple
 from backupd.repository.forward import Forward
 from backupd.repository.forwards import HOPS_MAX
 from chunker.node import Pointer
+from chunker.pack import ENTRY_SIZE_BYTES, TRAILER_SIZE_BYTES
 
 _VERSION = 1
 _SCHEMA = """
@@ -46,7 +47,7 @@ _NUMBERS_REMEMBERED = 64 * 1024
 
 
 class MarkedPack(NamedTuple):
-    """A pack that was listed, and how many of its bytes are frames that some tree needs."""
+    """A pack that was listed, and how many of its bytes some tree needs, their entries in the footer included."""
 
     id: bytes
     size_bytes: int
@@ -266,8 +267,11 @@ class Marks:
         return connection
 
 
+# What a pack would be long that held only what lives: then a pack that is all alive is as long as it is.
 _PACKS = (
-    "SELECT id, size, coalesce(sum(length), 0), is_in_use, is_abandoned FROM packs LEFT JOIN frames ON pack = number"
+    f"SELECT id, size, coalesce(sum(length + {ENTRY_SIZE_BYTES}) + {TRAILER_SIZE_BYTES}, 0),"  # noqa: S608 - constants
+    " is_in_use, is_abandoned"
+    " FROM packs LEFT JOIN frames ON pack = number"
 )
 
 

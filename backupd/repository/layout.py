@@ -6,6 +6,7 @@ import re
 import uuid
 
 REPOSITORY = "repository.json"
+PREVIOUS = "repository.previous.json"
 PACKS = "packs/"
 MANIFESTS = "manifests/"
 FORWARDS = "forward/"
@@ -66,6 +67,15 @@ def manifest(backup_id: str) -> str:
     if str(uuid.UUID(backup_id)) != backup_id:
         raise ValueError(f"backup id {backup_id!r}: expected a UUID in lower case with hyphens")
     return f"{MANIFESTS}{backup_id}"
+
+
+def backup_id(key: str) -> str | None:
+    """Return whose manifest has this key; None for a key that no manifest of ours has."""
+    name = key.removeprefix(MANIFESTS)
+    try:
+        return name if key.startswith(MANIFESTS) and manifest(name) == key else None
+    except ValueError:
+        return None
 
 
 def _checked(catalog_id: str) -> str:

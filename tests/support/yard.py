@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Connection, and_, delete, update
+
+from backupd.catalog.collections import Collections
 from backupd.catalog.store import Catalog
+from backupd.catalog.tables import backup_copies, backups
 from backupd.clock import Clock
 from backupd.jobs.backup import BackupBody
 from backupd.jobs.collect import CollectBody
@@ -20,9 +24,21 @@ from backupd.jobs.replicate import ReplicateBody
 from backupd.jobs.resources import Resources
 from backupd.jobs.run import JobRun
 from backupd.jobs.worker import JobBody
-from backupd.model import Backup, BackupMode, CollectionReport, Job, JobKind, JobState, Progress, RepositoryName, Volume
+from backupd.model import (
+    Backup,
+    BackupMode,
+    BackupState,
+    CollectionReport,
+    Job,
+    JobKind,
+    JobState,
+    Progress,
+    RepositoryName,
+    Volume,
+)
 from backupd.pipeline.workers import Workers
-from backupd.repository import layout
+from backupd.repository import condemned, layout
+from backupd.repository.condemned import Condemnation
 from backupd.repository.keyring import Keyring
 from backupd.repository.opened import Repositories
 from backupd.repository.repository import Repository
@@ -70,6 +86,9 @@ class Yard:
     @property
     def name(self) -> RepositoryName:
         return RepositoryName(PROJECT, "local", is_encrypted=True)
+
+    def name_on(self, target: str) -> RepositoryName:
+        return RepositoryName(PROJECT, target, is_encrypted=True)
 
     async def add_disk(self, chunks: int, *, seed: int | None = None) -> Disk:
         backup_type = make_backup_type()
@@ -152,6 +171,54 @@ class Yard:
         await self.bodies[job.kind](job, JobRun(self.catalog, job, LEASE_S))
         await self.end(job, JobState.SUCCEEDED)
 
+    def run_of(self, job: Job) -> JobRun:
+        return JobRun(self.catalog, job, LEASE_S)
+
+    async def do_without_asking(self, job: Job) -> None:
+        """Do a backup that asked what is condemned before anything was."""
+        catalog = BlindCatalog(self.catalog)
+        await BackupBody(replace(self.resources, catalog=catalog))(job, self.run_of(job))
+        await self.end(job, JobState.SUCCEEDED)
+
+    async def store_and_fail(self, job: Job) -> None:
+        """Let a backup store all that it is, and come to nothing."""
+        await self.bodies[job.kind](job, self.run_of(job))
+        target = (await self.repository()).target
+        await target.delete(layout.manifest(job.of_backup))
+
+        def unpublish(connection: Connection) -> None:
+            mine = backups.c.id == job.of_backup
+            connection.execute(delete(backup_copies).where(backup_copies.c.backup_id == job.of_backup))
+            connection.execute(update(backups).where(mine).values(state=BackupState.CREATING))
+
+        await self.catalog._run(unpublish)
+        await self.end(job, JobState.FAILED)
+
+    async def forget_copy(self, backup: Backup, target: str) -> None:
+        """Let the catalog know nothing of what a target has of a backup."""
+
+        def forget(connection: Connection) -> None:
+            mine = and_(backup_copies.c.backup_id == backup.id, backup_copies.c.target == target)
+            connection.execute(delete(backup_copies).where(mine))
+
+        await self.catalog._run(forget)
+
+    async def announce(self) -> None:
+        """Store what is condemned, as a sweep does."""
+        catalog_id = await self.catalog.collections.catalog_id()
+        ids = [one.pack_id async for page in self.catalog.collections.condemned(self.name) for one in page]
+        body = condemned.encode(Condemnation(catalog_id, 1, ids))
+        await (await self.repository()).target.put(layout.condemned(catalog_id, 0), body)
+
+    async def learn_all_packs(self) -> None:
+        """Fill the chunk index from the footers of all packs, as one that was rebuilt may be."""
+        repository = await self.repository()
+        index = await self.resources.repositories.index(repository, ["local"])
+        for key in await self.keys():
+            pack_id = layout.pack_id(key)
+            assert pack_id is not None
+            index.add(pack_id, await repository.footer(pack_id))
+
     async def end(self, job: Job, state: JobState) -> None:
         await self.catalog.finish_job(job.id, job.fence, state, None, Progress())
 
@@ -186,6 +253,21 @@ class Yard:
         content = path.read_bytes()
         path.unlink()
         return content
+
+
+class BlindCatalog(Catalog):
+    """A catalog in which nothing was condemned yet when somebody asked."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        super().__init__(catalog._engine, catalog._clock)
+        self._thread.shutdown()
+        self._thread = catalog._thread
+        self.collections = _Unaware(self._run)
+
+
+class _Unaware(Collections):
+    async def has_condemned(self, names: Collection[RepositoryName]) -> bool:
+        return False
 
 
 def _job(kind: JobKind, request: dict[str, Any]) -> Job:
