@@ -14,6 +14,7 @@ _SMALL_BYTES_MAX = 10 * BLOCK_BYTES
 # More than the 512 chunks of one leaf, so that the tree has two levels.
 _LARGE_BYTES_MAX = 36 * 1024 * 1024
 _WRITES = (1, 512, 4096, 70_000, 150_000)
+_KNOWN_BLOCKS = 6
 _ZERO_BLOCK = bytes(BLOCK_BYTES)
 
 
@@ -97,6 +98,8 @@ class Guest:
             self.volume.resize(size_bytes)
             self._now.resize(size_bytes)
             return f"resizes to {size_bytes}"
+        if chance < 0.5:
+            return self._write_known_block()
         offset = self._random.randrange(self._now.size_bytes)
         length = min(self._random.choice(_WRITES), self._now.size_bytes - offset)
         if chance < 0.3:
@@ -107,6 +110,16 @@ class Guest:
         self.volume.write(offset, content)
         self._now.write(offset, content)
         return f"writes {length} at {offset}"
+
+    def _write_known_block(self) -> str:
+        """Write a block that other volumes, and this one at other times, may have, too."""
+        number = self._random.randrange(-(-self._now.size_bytes // BLOCK_BYTES))
+        known = self._random.randrange(_KNOWN_BLOCKS)
+        offset = number * BLOCK_BYTES
+        content = Random(known).randbytes(BLOCK_BYTES)[: self._now.size_bytes - offset]
+        self.volume.write(offset, content)
+        self._now.write(offset, content)
+        return f"writes known block {known} to block {number}"
 
     def lie(self) -> str:
         """Let the bitmap forget some of what it knows."""

@@ -10,6 +10,7 @@ from typing import Any
 from backupd.application.backup_types import NewBackupType
 from backupd.application.backups import NewBackup
 from backupd.application.collections import NewCollection
+from backupd.application.condition import NewRepair, NewScrub
 from backupd.application.copies import NewCopy
 from backupd.application.verifications import NewVerification
 from backupd.application.volumes import NewVolume, VolumeChange
@@ -19,8 +20,10 @@ from backupd.simulation.guests import Guest
 from backupd.simulation.node import LEASE_S
 from backupd.simulation.run import PROJECT, TARGETS, Run
 from backupd.simulation.store import Store
+from targets.wrappers.faults import Effect, Fault
 
 _MINUTES_S = (60.0, 600.0, 1800.0)
+_SLOW_S = (1.0, 10.0, 30.0)
 _MOMENTS_S = (0.0, 0.01, 0.05, 0.2, 1.0, 5.0)
 _SKEWS_S = (-3600.0, -300.0, -10.0, 0.0, 0.0, 10.0, 300.0, 3600.0)
 _STEPS_TO_DEATH = (0, 1, 3, 10, 20, 40, 80)
@@ -133,9 +136,24 @@ async def _collect(run: Run) -> None:
     run.note(f"collect {target}: job {job.id}")
 
 
+@_happens(0.4)
+async def _scrub(run: Run) -> None:
+    target = run.random.choice(TARGETS)
+    run.note(f"scrub {target}")
+    await run.operator.condition.scrub(PROJECT, NewScrub(target=target, with_keys=run.random.random() < 0.8))
+
+
+@_happens(0.4)
+async def _repair(run: Run) -> None:
+    target = run.random.choice(TARGETS)
+    run.note(f"repair {target}")
+    await run.operator.condition.repair(PROJECT, NewRepair(target=target))
+
+
 @_happens(1)
 async def _collect_meanwhile(run: Run) -> None:
     """Let a backup run while what it may want to share is deleted and collected."""
+    run.faults.append(Fault(effect=Effect.LATENCY, operation="put", latency_s=run.random.choice(_SLOW_S)))
     for action in (_back_up, _delete, _collect):
         with suppress(BackupdError):
             await action(run)

@@ -13,18 +13,22 @@ from sqlalchemy import Connection
 from backupd.application import Application, build_application
 from backupd.catalog import jobs
 from backupd.config import Config
+from backupd.errors import BackupdError
 from backupd.jobs.backup import BackupBody
 from backupd.jobs.catching_up import CatchingUp
 from backupd.jobs.collect import CollectBody
 from backupd.jobs.collecting import Collecting
 from backupd.jobs.copy import CopyBody
 from backupd.jobs.delete import DeleteBody
+from backupd.jobs.deleting import Deleting
 from backupd.jobs.enlisting import Enlisting
 from backupd.jobs.forgetting import forgetting
+from backupd.jobs.repair import RepairBody
 from backupd.jobs.replicate import ReplicateBody
 from backupd.jobs.resources import Resources
 from backupd.jobs.restore import RestoreBody
 from backupd.jobs.run import JobRun
+from backupd.jobs.scrub import ScrubBody
 from backupd.jobs.verify import VerifyBody
 from backupd.jobs.worker import JobBody, Worker
 from backupd.model import BackupResult, Job, JobKind, Volume
@@ -40,6 +44,7 @@ from backupd.simulation.traced import Traced
 from chunker.sources.base import Source
 from chunker.sources.open import Sources
 from targets.base import Target
+from targets.errors import TargetError
 from targets.wrappers.faults import Fault, Faults
 from targets.wrappers.limit import Limit
 from targets.wrappers.observe import Observe
@@ -49,8 +54,7 @@ LEASE_S = 120.0
 _POLL_INTERVAL_S = 600.0
 JOB_MEMORY_BYTES = 32 * 1024 * 1024
 SIMULATED_KINDS = frozenset(JobKind) - {JobKind.PROBE}
-_COPIES_INTERVAL_S = 3600.0
-_COLLECTING_INTERVAL_S = 3600.0
+_LOOK_INTERVAL_S = 3600.0
 _LIVE_SHARE_MIN = 0.7  # More than the usual, so that more is compacted.
 _PUBLISHED_MAX = 100
 
@@ -140,15 +144,15 @@ class Node:
         self._application = self._make_application(observed)
         living = {name: LivingTarget(one, self._lifeline) for name, one in observed.items()}
         self._catching_up = CatchingUp(
-            self._catalog, self.clock, living, wake=self._worker.wake, interval_s=_COPIES_INTERVAL_S
+            self._catalog, self.clock, living, wake=self._worker.wake, interval_s=_LOOK_INTERVAL_S
         )
         self._collecting = Collecting(
             self._catalog,
             self.clock,
             {name: target.collect_interval_s for name, target in world.config.targets.items()},
             wake=self._worker.wake,
-            look_interval_s=_COLLECTING_INTERVAL_S,
         )
+        self._deleting = Deleting(self._catalog, self.clock, wake=self._worker.wake)
         self._life = lives.create_task(self._live(), name=f"node {self.name}")
 
     def wake(self) -> None:
@@ -212,9 +216,19 @@ class Node:
 
     async def _do_chores(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._catching_up.run(), name="catching up")
-            tasks.create_task(self._collecting.run(), name="collecting")
+            tasks.create_task(self._look_now_and_then(), name="looking")
             tasks.create_task(self._application.retention.run(self._published), name="retention")
+
+    async def _look_now_and_then(self) -> None:
+        """Ask all at one time who looks what is due, and seldom: nothing comes of most of their looks."""
+        while True:
+            for look in (self._catching_up.look, self._collecting.look, self._deleting.look):
+                try:
+                    if await look():
+                        self._worker.wake()
+                except (BackupdError, TargetError) as error:
+                    self._world.trace.aside(f"{self.name}: {error}")
+            await asyncio.sleep(_LOOK_INTERVAL_S)
 
     async def _close(self) -> None:
         self._workers.close()
@@ -261,6 +275,8 @@ class Node:
             JobKind.DELETE: DeleteBody(resources),
             JobKind.COPY: CopyBody(resources),
             JobKind.REPLICATE: ReplicateBody(resources),
+            JobKind.SCRUB: ScrubBody(resources),
+            JobKind.REPAIR: RepairBody(resources),
             JobKind.COLLECT: CollectBody(resources, self._state / "collections", lambda _target: _LIVE_SHARE_MIN),
         }
         assert bodies.keys() == SIMULATED_KINDS
@@ -268,7 +284,7 @@ class Node:
             self._catalog,
             self.clock,
             self.name,
-            {kind: forgetting(body, self._repositories) for kind, body in bodies.items()},
+            {kind: forgetting(body, self._repositories, self._catalog) for kind, body in bodies.items()},
             running_jobs_max=2,
             lease_s=LEASE_S,
             poll_interval_s=_POLL_INTERVAL_S,
