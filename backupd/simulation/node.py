@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -85,11 +86,20 @@ class WatchedCatalog(LivingCatalog):
     model: Model
 
     async def publish_backup(
-        self, backup_id: str, *, job_id: str, fence: int, result: BackupResult, lagging: Collection[str] = ()
+        self,
+        backup_id: str,
+        *,
+        job_id: str,
+        fence: int,
+        result: BackupResult,
+        lagging: Collection[str] = (),
+        finished_at: datetime | None = None,
     ) -> None:
         # Asked first: fences only grow, so whoever may publish a moment later holds the job now.
         is_theirs = await self._run(_is_held, job_id, fence)
-        await super().publish_backup(backup_id, job_id=job_id, fence=fence, result=result, lagging=lagging)
+        await super().publish_backup(
+            backup_id, job_id=job_id, fence=fence, result=result, lagging=lagging, finished_at=finished_at
+        )
         self.model.published(backup_id, is_theirs=is_theirs)
 
 
