@@ -112,6 +112,7 @@ class Objects:
         def submit(completed: Completed) -> None:
             with self._binding.WriteOpCtx() as op:
                 build(op)
+                # The time of writing, which the binding does not fill in; nothing here goes by it.
                 session.pool.operate_aio_write_op(op, name, completed, mtime=int(time.time()))
 
         outcome = await self._connection.start(submit, in_thread=size_bytes >= LARGE_BYTES)
