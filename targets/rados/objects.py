@@ -77,6 +77,14 @@ class Objects:
             await self._check_pool()
         return found
 
+    async def measure(self, doing: str, name: str) -> int | Split | None:
+        """Return the size of an object, or how it is split; None if it is absent."""
+        session = await self._connection.session()
+        size = await self._connection.look(lambda: session.measure(doing, name))
+        if size is None:
+            await self._check_pool()
+        return size
+
     async def sizes(self, doing: str, names: Sequence[str]) -> dict[str, int]:
         """Return how large the objects are; absent ones are left out. What seems to be empty may be split."""
 
