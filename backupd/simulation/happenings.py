@@ -152,12 +152,21 @@ async def _repair(run: Run) -> None:
 
 @_happens(1)
 async def _collect_meanwhile(run: Run) -> None:
-    """Let a backup run while what it may want to share is deleted and collected."""
+    """Delete and collect what a backup that is under way shares: it reads everything, and finds it stored."""
+    await _back_up(run)
+    await run.sleep(run.random.choice(_MOMENTS_S))
     run.faults.append(Fault(effect=Effect.LATENCY, operation="put", latency_s=run.random.choice(_SLOW_S)))
-    for action in (_back_up, _delete, _collect):
+    volume = run.random.choice(await run.operator.volumes.all(PROJECT))
+    backups = await run.operator.backups.all(PROJECT, volume=volume.name)
+    backup, _ = await run.operator.backups.create(PROJECT, NewBackup(volume=volume.name, mode=BackupMode.FULL))
+    run.note(f"back up all of {volume.name}, while what it shares is collected: {backup.id}")
+    await run.sleep(run.random.choice(_MOMENTS_S))
+    for old in backups:
         with suppress(BackupdError):
-            await action(run)
-        await run.sleep(run.random.choice(_MOMENTS_S))
+            await run.operator.backups.delete(PROJECT, old.id)
+    await run.sleep(run.random.choice(_MOMENTS_S))
+    job = await run.operator.collections.create(PROJECT, backup.target, NewCollection())
+    run.note(f"collect {backup.target}: job {job.id}")
 
 
 @_happens(0.3)
