@@ -20,10 +20,11 @@ from backupd.simulation.guests import Guest
 from backupd.simulation.node import LEASE_S
 from backupd.simulation.run import PROJECT, TARGETS, Run
 from backupd.simulation.store import Store
+from backupd.simulation.weather import is_pack
 from targets.wrappers.faults import Effect, Fault
 
 _MINUTES_S = (60.0, 600.0, 1800.0)
-_SLOW_S = (1.0, 10.0, 30.0)
+_SLOW_S = 30.0
 _MOMENTS_S = (0.0, 0.01, 0.05, 0.2, 1.0, 5.0)
 _SKEWS_S = (-3600.0, -300.0, -10.0, 0.0, 0.0, 10.0, 300.0, 3600.0)
 _STEPS_TO_DEATH = (0, 1, 3, 10, 20, 40, 80)
@@ -155,7 +156,8 @@ async def _collect_meanwhile(run: Run) -> None:
     """Delete and collect what a backup that is under way shares: it reads everything, and finds it stored."""
     await _back_up(run)
     await run.sleep(run.random.choice(_MOMENTS_S))
-    run.faults.append(Fault(effect=Effect.LATENCY, operation="put", latency_s=run.random.choice(_SLOW_S)))
+    slow = Fault(effect=Effect.LATENCY, operation="put", matches=is_pack, latency_s=_SLOW_S)
+    run.faults.append(slow)
     volume = run.random.choice(await run.operator.volumes.all(PROJECT))
     backups = await run.operator.backups.all(PROJECT, volume=volume.name)
     backup, _ = await run.operator.backups.create(PROJECT, NewBackup(volume=volume.name, mode=BackupMode.FULL))
@@ -167,6 +169,9 @@ async def _collect_meanwhile(run: Run) -> None:
     await run.sleep(run.random.choice(_MOMENTS_S))
     job = await run.operator.collections.create(PROJECT, backup.target, NewCollection())
     run.note(f"collect {backup.target}: job {job.id}")
+    await run.sleep(3 * _SLOW_S)
+    if slow in run.faults:
+        run.faults.remove(slow)
 
 
 @_happens(0.3)
