@@ -42,13 +42,14 @@ async def set_up(run: Run) -> None:
         {"target": near, "copies": (far,), "quorum": run.random.choice([1, 2]), "retention": "days"},
         {"target": far, "retention": "few", "verify_bytes": 1024 * 1024},
     ]
+    suites = run.random.choice([[True], [True], [False], [True, False]])
     for number, kind in enumerate(kinds):
         await run.operator.backup_types.add(
             NewBackupType(
                 name=f"type-{number}",
                 chunk_size_bytes=run.random.choice([64, 64, 256]) * 1024,
                 compression_level=run.random.choice([0, 1, 3]),
-                is_encrypted=run.random.random() < 0.7,
+                is_encrypted=run.random.choice(suites),
                 is_deduplicated=run.random.random() < 0.8,
                 **kind,
             )
@@ -130,7 +131,7 @@ async def _copy(run: Run) -> None:
         await run.operator.copies.create(PROJECT, NewCopy(backup=backup.id, target=target))
 
 
-@_happens(0.8)
+@_happens(0.5)
 async def _collect(run: Run) -> None:
     target = run.random.choice(TARGETS)
     job = await run.operator.collections.create(PROJECT, target, NewCollection(dry_run=run.random.random() < 0.1))
@@ -151,7 +152,7 @@ async def _repair(run: Run) -> None:
     await run.operator.condition.repair(PROJECT, NewRepair(target=target))
 
 
-@_happens(1)
+@_happens(0.7)
 async def _collect_meanwhile(run: Run) -> None:
     """Delete and collect what a backup that is under way shares: it reads everything, and finds it stored."""
     await _back_up(run)
