@@ -15,7 +15,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint c
 export PATH := $(PATH):/usr/sbin:/sbin
 
 PACKAGES := chunker targets backupd
-CODE := $(PACKAGES) tests bench scripts/demo
+CODE := $(PACKAGES) tests bench examples scripts/demo
 # In CI a test that the machine cannot run fails; elsewhere it is reported as not run.
 PYTEST := $(BIN)/python -m pytest -ra $(if $(CI),--require-all)
 # These share nothing with each other, so two may run at a time.
