@@ -94,11 +94,14 @@ class BackupBody:
         return None
 
     async def _behind(self, backup: Backup) -> dict[str, str]:
-        """Return the targets that lack an earlier backup, which this one may share chunks with."""
+        """Return the targets that lack an earlier backup, which this one may share chunks with.
+
+        It shares some only with backups that go to the same targets: a parent and the chunk index are of those.
+        """
         return {
             copy.target: f"it has yet to get backup {copy.backup_id}"
             for other, copy in await self._catalog.lagging_copies()
-            if copy.target in backup.targets
+            if {*other.targets} == {*backup.targets}
             and (other.project, other.is_encrypted) == (backup.project, backup.is_encrypted)
         }
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from backupd.application.backup_types import NewBackupType
 from backupd.application.backups import NewBackup
 from backupd.application.verifications import NewVerification
 from backupd.application.volumes import VolumeChange
@@ -163,3 +164,19 @@ def go_down_after_manifest(store: Store) -> None:
             store.is_down = True
 
     setattr(store, "put", put_and_go_down)  # noqa: B010 - mypy would not have a method replaced
+
+
+def test_p1_exact_a_target_that_lags_for_other_backups_has_all_of_those_that_go_there_alone(tmp_path: Path) -> None:
+    async def story(run: Story) -> None:
+        await run.operator.backup_types.add(NewBackupType(name="both", target="far", copies=("near",)))
+        await run.operator.backup_types.add(NewBackupType(name="one", target="near"))
+        await run.back_up("both")
+        run.stores["near"].is_down = True
+        lagging, _ = await run.back_up("both")
+        run.stores["near"].is_down = False
+        assert [copy.target for _, copy in await run.catalog.lagging_copies()] == ["near"]
+        backup, _ = await run.back_up("one")
+        assert [copy.state for copy in await run.operator.copies.of(backup.id)] == [CopyState.COMPLETE]
+        assert lagging.state is BackupState.AVAILABLE
+
+    tell(story, tmp_path)
