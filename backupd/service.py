@@ -50,7 +50,7 @@ from backupd.repository.opened import Repositories
 from backupd.state_dir import StateDir, locked
 from chunker.sources.base import Source
 from chunker.sources.open import open_source
-from targets.base import Target
+from targets.base import SweepsOrphans, Target
 from targets.errors import TargetError
 from targets.open import open_target, redact
 from targets.probe import ServerClock
@@ -99,7 +99,8 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
         stack.callback(workers.close)
         executor = stack.enter_context(ThreadPoolExecutor(_APPLICATION_THREADS, thread_name_prefix="application"))
         published: asyncio.Queue[Job] = asyncio.Queue(_PUBLISHED_MAX)
-        worker = _worker(config, state, clock, catalog, repositories, workers, fitness, published)
+        drivers = {name: one.bare for name, one in opened.items() if isinstance(one.bare, SweepsOrphans)}
+        worker = _worker(config, state, clock, catalog, repositories, workers, fitness, published, drivers)
         catching_up = CatchingUp(catalog, clock, observed, wake=worker.wake, interval_s=config.daemon.copies_interval_s)
         deleting = Deleting(catalog, clock, wake=worker.wake)
         collecting = Collecting(catalog, clock, _intervals(config), wake=worker.wake)
@@ -144,6 +145,7 @@ def _worker(
     workers: Workers,
     fitness: Fitness,
     published: asyncio.Queue[Job],
+    drivers: Mapping[str, SweepsOrphans],
 ) -> Worker:
     daemon = config.daemon
     resources = Resources(
@@ -164,7 +166,10 @@ def _worker(
         JobKind.REPLICATE: ReplicateBody(resources),
         JobKind.PROBE: ProbeBody(fitness),
         JobKind.COLLECT: CollectBody(
-            resources, state.collections, lambda target: config.targets[target].collect_live_share_min
+            resources,
+            state.collections,
+            lambda target: config.targets[target].collect_live_share_min,
+            drivers,
         ),
     }
     # The state directory is locked, so whatever this owner still holds is what it held when it died.

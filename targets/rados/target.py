@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 
-from targets.base import UNLIMITED_BYTES, Body, Capabilities, ObjectInfo, check_range, flat_view, range_end
+from targets.base import UNLIMITED_BYTES, Body, Capabilities, Leaving, ObjectInfo, check_range, flat_view, range_end
 from targets.errors import Final, ObjectExists, ObjectNotFound, ShortRead, TargetError, Unavailable
 from targets.keys import is_key, validate_key, validate_prefix
 from targets.rados.connection import Connection
 from targets.rados.librados import load
 from targets.rados.objects import NOTHING, Found, Objects
 from targets.rados.options import RadosOptions
-from targets.rados.parts import Split
+from targets.rados.parts import PARTS, Split
 from targets.rados.session import Namespace
 
 _ATTEMPTS_MAX = 100  # So often another writer may come between.
@@ -105,6 +105,29 @@ class RadosTarget:
         finally:
             listing.close()
 
+    async def leavings(self, prefix: str) -> AsyncIterator[Leaving]:
+        """Yield the parts whose object is absent or consists of others."""
+        validate_prefix(prefix)
+        listing = (await self._connection.session()).listing(PARTS)
+        has_more = True
+        try:
+            while has_more:
+                names, has_more = await self._connection.run(lambda: listing.page(_PAGE_COUNT, _LOOKED_AT_MAX))
+                parts = {name: part for name in names if (part := Split.part_of(name)) and part[1].startswith(prefix)}
+                heads = await self._objects.find("list parts", [*{key for _, key in parts.values()}])
+                for name, (split_id, key) in parts.items():
+                    split = heads[key].split if key in heads else None
+                    if split is None or split.id != split_id:
+                        yield Leaving(name, key, 0)
+        finally:
+            listing.close()
+
+    async def remove_leavings(self, leavings: Sequence[Leaving]) -> None:
+        """Remove parts, but for those that have got their head meanwhile."""
+        heads = await self._objects.find("remove parts", [*{one.key for one in leavings}])
+        left = [one.name for one in leavings if not _is_part(one, heads)]
+        await self._objects.remove("remove parts", left)
+
     async def aclose(self) -> None:
         await self._connection.aclose()
 
@@ -180,6 +203,11 @@ class RadosTarget:
                 return False
             filled += piece.length
         return True
+
+
+def _is_part(leaving: Leaving, heads: Mapping[str, Found]) -> bool:
+    part, head = Split.part_of(leaving.name), heads.get(leaving.key)
+    return part is not None and head is not None and head.split is not None and head.split.id == part[0]
 
 
 def _not_found(key: str) -> ObjectNotFound:
