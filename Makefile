@@ -25,7 +25,7 @@ SUITES_SERVERS := $(wildcard $(patsubst %,tests/contract/test_%*.py,gcs rados rb
 	tests/integration/sources
 SUITES_SERIAL := $(addprefix tests/,integration acceptance)
 
-.PHONY: help setup servers demo test unit lint type simulate suites bench bench-targets clean
+.PHONY: help setup servers demo test unit lint type simulate suites bench bench-targets bench-collect clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -75,6 +75,9 @@ bench: $(READY) ## measure throughput, memory and requests
 
 bench-targets: $(SERVERS) ## measure each target against the leanest client of its server
 	$(BIN)/python -m bench.targets
+
+bench-collect: $(READY) ## measure a collection: make bench-collect CHUNKS=1000000
+	$(BIN)/python -m bench.collection $(if $(CHUNKS),--chunks $(CHUNKS))
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

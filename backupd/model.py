@@ -273,11 +273,15 @@ class RepositoryName:
 
 
 class CondemnedKind(StrEnum):
-    """``foreign``: condemned by the daemons of another catalog; to be left alone, and not to be relied on."""
+    """``foreign``: condemned by the daemons of another catalog; to be left alone, and not to be relied on.
+
+    ``leaving``: of a write that was not finished when a collection looked.
+    """
 
     PACK = "pack"
     FORWARD = "forward"
     FOREIGN = "foreign"
+    LEAVING = "leaving"
 
 
 class Reason(StrEnum):

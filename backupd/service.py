@@ -54,7 +54,7 @@ from backupd.state_dir import StateDir, locked
 from chunker.errors import SourceMisconfigured
 from chunker.sources.base import Source
 from chunker.sources.open import Sources
-from targets.base import Target
+from targets.base import SweepsOrphans, Target
 from targets.probe import ServerClock
 
 _LEASE_S = 30.0
@@ -98,7 +98,9 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
         stack.callback(workers.close)
         executor = stack.enter_context(ThreadPoolExecutor(_APPLICATION_THREADS, thread_name_prefix="application"))
         published: asyncio.Queue[Job] = asyncio.Queue(_PUBLISHED_MAX)
-        worker = _worker(config, state, clock, catalog, sources, repositories, workers, fitness, published)
+        drivers = {name: one.bare for name, one in opened.items() if isinstance(one.bare, SweepsOrphans)}
+        resources = _resources(config, clock, catalog, sources, repositories, workers)
+        worker = _worker(config, state, resources, fitness, published, drivers)
         catching_up = CatchingUp(catalog, clock, observed, wake=worker.wake, interval_s=config.daemon.copies_interval_s)
         scrubbing = Scrubbing(catalog, clock, config.targets, wake=worker.wake)
         deleting = Deleting(catalog, clock, wake=worker.wake)
@@ -137,19 +139,11 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
                     task.cancel()
 
 
-def _worker(
-    config: Config,
-    state: StateDir,
-    clock: Clock,
-    catalog: Catalog,
-    sources: Sources,
-    repositories: Repositories,
-    workers: Workers,
-    fitness: Fitness,
-    published: asyncio.Queue[Job],
-) -> Worker:
+def _resources(
+    config: Config, clock: Clock, catalog: Catalog, sources: Sources, repositories: Repositories, workers: Workers
+) -> Resources:
     daemon = config.daemon
-    resources = Resources(
+    return Resources(
         catalog=catalog,
         clock=clock,
         repositories=repositories,
@@ -158,6 +152,17 @@ def _worker(
         check_destination=partial(_check_destination, config.paths),
         job_memory_bytes=daemon.memory_limit_bytes // daemon.running_jobs_max,
     )
+
+
+def _worker(
+    config: Config,
+    state: StateDir,
+    resources: Resources,
+    fitness: Fitness,
+    published: asyncio.Queue[Job],
+    drivers: Mapping[str, SweepsOrphans],
+) -> Worker:
+    daemon = config.daemon
     bodies: dict[JobKind, JobBody] = {
         JobKind.BACKUP: _announced(BackupBody(resources), published),
         JobKind.RESTORE: RestoreBody(resources),
@@ -169,15 +174,18 @@ def _worker(
         JobKind.SCRUB: ScrubBody(resources),
         JobKind.REPAIR: RepairBody(resources),
         JobKind.COLLECT: CollectBody(
-            resources, state.collections, lambda target: config.targets[target].collect_live_share_min
+            resources,
+            state.collections,
+            lambda target: config.targets[target].collect_live_share_min,
+            drivers,
         ),
     }
     # The state directory is locked, so whatever this owner still holds is what it held when it died.
     return Worker(
-        catalog,
-        clock,
+        resources.catalog,
+        resources.clock,
         _node(state),
-        {kind: forgetting(body, repositories, catalog) for kind, body in bodies.items()},
+        {kind: forgetting(body, resources.repositories, resources.catalog) for kind, body in bodies.items()},
         running_jobs_max=daemon.running_jobs_max,
         lease_s=_LEASE_S,
         shutdown_timeout_s=daemon.shutdown_timeout_s,

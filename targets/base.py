@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from targets.errors import ShortRead
 
@@ -72,6 +72,29 @@ class Target(Protocol):
 
     async def aclose(self) -> None:
         """Release connections and threads; may be called twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """What a write to ``key`` has put somewhere and not finished; ``name`` is the driver's for it.
+
+    Where nobody can tell the key it is empty, and the writer is certainly dead.
+    """
+
+    name: str
+    key: str
+    size_bytes: int
+
+
+@runtime_checkable
+class SweepsOrphans(Protocol):
+    """What a driver offers beside ``Target`` if writes that broke off leave something that no listing shows."""
+
+    def leavings(self, prefix: str) -> AsyncIterator[Leaving]:
+        """Yield what unfinished writes below ``prefix`` have left. They may be under way: only the caller can know."""
+
+    async def remove_leavings(self, leavings: Sequence[Leaving]) -> None:
+        """Remove leavings; those that are gone, or have become an object, do no harm. Such a write fails for good."""
 
 
 def flat_view(body: Body) -> memoryview:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Coroutine
+from typing import Protocol
 
 import pytest
 
-from targets.base import Target
+from targets.base import SweepsOrphans, Target
 from targets.errors import InvalidKey, ObjectExists, ObjectNotFound, ShortRead, TargetError, Unsupported
 from targets.keys import KEY_LENGTH_MAX, SEGMENT_LENGTH_MAX
 
@@ -37,6 +38,13 @@ async def cancelled(operation: Coroutine[object, object, object], steps: int) ->
         for _ in range(steps):
             await asyncio.sleep(0)
         task.cancel()
+
+
+class LeavingTarget(Target, SweepsOrphans, Protocol):
+    """A target whose writes may leave something."""
+
+
+Leave = Callable[[str], Awaitable[None]]
 
 
 def _refusals(target: Target) -> type[TargetError]:
@@ -321,3 +329,34 @@ class TargetContract:
     def test_it_says_what_it_can_do(self, target: Target) -> None:
         assert target.capabilities.name
         assert target.capabilities.object_size_bytes_max >= LARGE_BYTES
+
+
+class LeavingsContract:
+    """The contract of ``targets.base.SweepsOrphans``.
+
+    Give it a ``target``, and a ``leave`` that lets a write to a key break off as the death of its process does.
+    """
+
+    async def test_a_finished_write_leaves_nothing(self, target: LeavingTarget) -> None:
+        await target.put("folder/whole", bytes(LARGE_BYTES))
+        assert [one async for one in target.leavings("")] == []
+
+    async def test_what_broke_off_is_found_and_removed(self, target: LeavingTarget, leave: Leave) -> None:
+        await leave("folder/broken")
+        found = [one async for one in target.leavings("folder/")]
+        assert {one.key for one in found} in ({"folder/broken"}, {""})
+        await target.remove_leavings(found)
+        await target.remove_leavings(found)
+        assert [one async for one in target.leavings("folder/")] == []
+        assert await keys(target) == []
+
+    async def test_objects_stay_when_leavings_are_removed(self, target: LeavingTarget, leave: Leave) -> None:
+        body = random.Random(1).randbytes(LARGE_BYTES)
+        await target.put("folder/broken", body)
+        await leave("folder/broken")
+        await target.remove_leavings([one async for one in target.leavings("")])
+        assert await target.get("folder/broken") == body
+
+    async def test_what_has_a_key_is_found_by_its_prefix_only(self, target: LeavingTarget, leave: Leave) -> None:
+        await leave("one/broken")
+        assert {one.key async for one in target.leavings("another/")} <= {""}

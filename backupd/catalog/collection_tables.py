@@ -45,6 +45,8 @@ condemned = Table(
     Column("size_bytes", BigInteger, nullable=False),
     # Set before the object is touched; from there on it cannot be reprieved.
     Column("is_going", Boolean, nullable=False),
+    # Of leavings only: whoever was claimed in it or later has not begun them.
+    Column("epoch", BigInteger),
     Index(None, "pack_id"),
 )
 

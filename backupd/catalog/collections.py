@@ -110,6 +110,10 @@ class Collections:
         """Remember what the daemons of other catalogs have condemned."""
         await self._run(condemnations.adopt, name, ids)
 
+    async def note_leavings(self, name: RepositoryName, digests: Sequence[str]) -> set[str]:
+        """Note which leavings of writes there are now; return those that belong to nobody for certain."""
+        return await self._run(condemnations.note_leavings, name, digests)
+
     async def recorded_packs(self, project: str, *, is_abandoned: bool) -> AsyncIterator[list[bytes]]:
         """Yield, in pages, the packs that unfinished jobs have stored, or those that came to nothing."""
         after = ("", "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, delete, insert, or_, select, update
 
 from backupd.catalog import epochs
 from backupd.catalog.collection_tables import collection_epochs, condemned, job_epochs
@@ -81,7 +81,8 @@ def pending(connection: Connection) -> list[tuple[RepositoryName, int]]:
 
 def has_any(connection: Connection, names: Collection[RepositoryName]) -> bool:
     """Tell whether anything is condemned in repositories, by whomever."""
-    query = select(condemned.c.kind).where(or_(*(_of(condemned, one) for one in names))).limit(1)
+    is_there = and_(or_(*(_of(condemned, one) for one in names)), condemned.c.kind != CondemnedKind.LEAVING)
+    query = select(condemned.c.kind).where(is_there).limit(1)
     return connection.execute(query).first() is not None
 
 
@@ -156,6 +157,28 @@ def adopt(connection: Connection, name: RepositoryName, ids: Collection[bytes]) 
     """Remember, instead of what was known, what others have condemned."""
     connection.execute(delete(condemned).where(_of(condemned, name), condemned.c.kind == CondemnedKind.FOREIGN))
     condemn(connection, name, [Condemned(CondemnedKind.FOREIGN, one, Reason.FOREIGN, 0) for one in {*ids}])
+
+
+def note_leavings(connection: Connection, name: RepositoryName, digests: Collection[str]) -> set[str]:
+    """Note which leavings there are now; return those that were there before, and that no unfinished job has begun."""
+    mine = and_(_of(condemned, name), condemned.c.kind == CondemnedKind.LEAVING)
+    query = select(condemned.c.pack_id, condemned.c.epoch).where(mine)
+    known = {row.pack_id: row.epoch for row in connection.execute(query)}
+    for gone in known.keys() - {*digests}:
+        connection.execute(delete(condemned).where(mine, condemned.c.pack_id == gone))
+    if new := {*digests} - known.keys():
+        condemn_all = insert(condemned).values(
+            **_columns(name),
+            kind=CondemnedKind.LEAVING,
+            reason=Reason.ORPHAN,
+            size_bytes=0,
+            is_going=False,
+            epoch=epochs.advance(connection),
+            pack_id=bindparam("digest"),
+        )
+        connection.execute(condemn_all, [{"digest": digest} for digest in sorted(new)])
+    free = {epoch for epoch in {*known.values()} if not waiting_for(connection, name, epoch)}
+    return {digest for digest in digests if known.get(digest) in free}
 
 
 def waiting_for(connection: Connection, name: RepositoryName, epoch: int) -> list[str]:

@@ -6,33 +6,47 @@ Each step may be done twice, and a job that dies is done again from its first st
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from backupd.errors import CorruptObject
 from backupd.jobs.enlisting import forget_writer
 from backupd.jobs.judging import first_judgement
+from backupd.jobs.leavings import Leavings
 from backupd.jobs.resources import Resources
 from backupd.jobs.run import JobRun
 from backupd.jobs.sweep import Sweep, Tally
-from backupd.model import CollectionReport, Condemned, CondemnedKind, Finding, Job, RepositoryName
+from backupd.model import CollectionReport, Condemned, CondemnedKind, Finding, Job, Reason, RepositoryName
 from backupd.pipeline import marks as marked
 from backupd.pipeline.mark import Marker
 from backupd.pipeline.marks import Marks
 from backupd.pipeline.progress import ProgressMeter
 from backupd.repository import layout
 from backupd.repository.repository import Repository
+from targets.base import SweepsOrphans
 
 _FINDINGS_MAX = 1000
 _log = logging.getLogger(__name__)
 
 
 class CollectBody:
-    """Runs collect jobs. ``directory`` is for what a collection has seen; ``live_share_min`` is that of a target."""
+    """Runs collect jobs.
 
-    def __init__(self, resources: Resources, directory: Path, live_share_min: Callable[[str], float]) -> None:
+    ``directory`` is for what a collection has seen; ``live_share_min`` is that of a target; ``drivers`` are of those
+    targets whose writes may leave something.
+    """
+
+    def __init__(
+        self,
+        resources: Resources,
+        directory: Path,
+        live_share_min: Callable[[str], float],
+        drivers: Mapping[str, SweepsOrphans] = MappingProxyType({}),
+    ) -> None:
         self._resources = resources
+        self._leavings = Leavings(resources.catalog, drivers)
         self._directory = directory
         self._live_share_min = live_share_min
 
@@ -47,7 +61,9 @@ class CollectBody:
                 if (writer := job.request["forget_writer"]) is not None:
                     await forget_writer(repository.target, writer)
                 share = self._live_share_min(name.target)
-                one = _Collection(self._resources, self._directory, name, repository, share, progress, tally)
+                one = _Collection(
+                    self._resources, self._directory, name, repository, share, self._leavings, progress, tally
+                )
                 await one.run(is_sweep_only=job.request["is_sweep_only"])
         report = tally.report()
         await self._resources.catalog.collections.store_report(job.id, job.fence, report)
@@ -72,6 +88,7 @@ class _Collection:
         name: RepositoryName,
         repository: Repository,
         live_share_min: float,
+        leavings: Leavings,
         progress: ProgressMeter,
         tally: Tally,
     ) -> None:
@@ -80,6 +97,7 @@ class _Collection:
         self._name = name
         self._repository = repository
         self._live_share_min = live_share_min
+        self._leavings = leavings
         self._progress = progress
         self._tally = tally
         kind = "encrypted" if name.is_encrypted else "plain"
@@ -103,6 +121,7 @@ class _Collection:
             return
         if is_sweep_only or await sweep.has_foreign_writers():
             return  # Where nothing could be deleted nothing is condemned.
+        self._tally.add(leavings=await self._leavings.sweep(self._name))
         if await self._condemn():
             await self._has_swept(sweep)
 
@@ -138,6 +157,9 @@ class _Collection:
         finally:
             await self._resources.workers.run(marks.close)
             await self._resources.workers.run(marked.remove, path)
+        for leaving in (await self._leavings.found(self._name))[: _FINDINGS_MAX - len(self._tally.findings)]:
+            self._tally.add(findings_count=1)
+            self._tally.findings.append(Finding(leaving.key or leaving.name, Reason.ORPHAN, leaving.size_bytes, 0))
 
     async def _condemn(self) -> bool:
         """Condemn what no backup needs, and tell whether there was any."""

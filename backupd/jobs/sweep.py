@@ -90,8 +90,8 @@ class Sweep:
             await self._carry_out(marks)
         finally:
             await self._resources.workers.run(marks.close)
-        await self._collections.end(self._name)
         await self._withdraw()
+        await self._collections.end(self._name)
         await self._resources.repositories.tidy_indexes(self._repository.keys.repository_id)
         return True
 

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
-from targets.base import ObjectInfo, range_end
+from targets.base import Leaving, ObjectInfo, range_end
 from targets.errors import ObjectExists, ObjectNotFound, ShortRead
 from targets.local import temporary
 from targets.local.files import LocalFiles, translated
@@ -75,6 +75,21 @@ class DirectoryStore:
         ):
             self._files.unlink(name, dir_fd=parent)
             self._files.fsync(parent)
+
+    def leavings(self) -> list[Leaving]:
+        """Return the unfinished files of dead processes."""
+        with translated("list leavings"), self._root.opened() as root, self._root.opened_temp(root) as temp:
+            return temporary.dead(temp, self._files)
+
+    def remove_leaving(self, leaving: Leaving) -> None:
+        """Remove an unfinished file."""
+        with (
+            translated(f"remove {leaving.name}"),
+            self._root.opened() as root,
+            self._root.opened_temp(root) as temp,
+            suppress(FileNotFoundError),
+        ):
+            self._files.unlink(leaving.name, dir_fd=temp)
 
     def walk(self, prefix: str) -> Generator[ObjectInfo, None, None]:
         """Yield the objects below a prefix."""

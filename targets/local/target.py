@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from targets.base import UNLIMITED_BYTES, Body, Capabilities, ObjectInfo, flat_view
+from targets.base import UNLIMITED_BYTES, Body, Capabilities, Leaving, ObjectInfo, flat_view
 from targets.errors import Misconfigured
 from targets.keys import validate_key, validate_prefix
 from targets.local.files import LocalFiles, UnsyncedFiles
@@ -89,6 +89,15 @@ class LocalTarget:
                     yield info
         finally:
             found.close()
+
+    async def leavings(self, prefix: str) -> AsyncIterator[Leaving]:
+        validate_prefix(prefix)
+        for leaving in await self._run(self._store.leavings):
+            yield leaving
+
+    async def remove_leavings(self, leavings: Sequence[Leaving]) -> None:
+        for leaving in leavings:
+            await self._run(partial(self._store.remove_leaving, leaving))
 
     async def aclose(self) -> None:
         await shut_down(self._executor)

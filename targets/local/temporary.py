@@ -11,6 +11,7 @@ import os
 import secrets
 from contextlib import suppress
 
+from targets.base import Leaving
 from targets.local.files import LocalFiles
 
 AGE_S_MAX = 3600  # No write to a temporary file takes this long; each one makes it young again.
@@ -33,6 +34,17 @@ def clean(directory: int, files: LocalFiles) -> None:
                     age_s = now_s - entry.stat(follow_symlinks=False).st_mtime
                     if age_s > AGE_S_MAX or _is_dead(entry.name):
                         files.unlink(entry.name, dir_fd=directory)
+
+
+def dead(directory: int, files: LocalFiles) -> list[Leaving]:
+    """Return the files of processes of this host that have died; of others nobody can tell without a clock."""
+    found = []
+    with files.scandir(directory) as entries:
+        for entry in entries:
+            with suppress(OSError):
+                if _is_dead(entry.name):
+                    found.append(Leaving(entry.name, "", entry.stat(follow_symlinks=False).st_size))
+    return found
 
 
 def _is_dead(name: str) -> bool:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from targets.errors import Unsupported
 
 ATTRIBUTE = "backupd.parts"
+PARTS = ".parts/"
 _VERSION = "1"
 
 
@@ -51,13 +52,19 @@ class Split:
             raise Unsupported(f"{key}: its attribute {ATTRIBUTE} is {attribute[:80]!r}, expected version 1")
         return found
 
+    @staticmethod
+    def part_of(name: str) -> tuple[str, str] | None:
+        """Return the id of the write and the key that a part of this name is of; None when it is no part."""
+        start, split_id, number, key = [*name.split("/", 3), "", "", "", ""][:4]
+        return (split_id, key) if start == ".parts" and number.isdecimal() and key else None
+
     def attribute(self) -> bytes:
         """Return the attribute of the head."""
         return f"{_VERSION} {self.id} {self.part_bytes} {self.size_bytes}".encode("ascii")
 
     def name(self, key: str, number: int) -> str:
         """Return the name of a part of the object ``key``."""
-        return f".parts/{self.id}/{number}/{key}"
+        return f"{PARTS}{self.id}/{number}/{key}"
 
     def names(self, key: str) -> list[str]:
         """Return the names of all parts."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import suppress
 
-from targets.base import UNLIMITED_BYTES, Body, Capabilities, ObjectInfo, check_range, flat_view, range_end
+from targets.base import UNLIMITED_BYTES, Body, Capabilities, Leaving, ObjectInfo, check_range, flat_view, range_end
 from targets.errors import Final, ObjectExists, ObjectNotFound, ShortRead, TargetError, Unavailable
 from targets.keys import is_key, validate_key, validate_prefix
 from targets.rados import binding, librados
@@ -13,7 +13,7 @@ from targets.rados.connection import Connection
 from targets.rados.copies import LARGE_BYTES, fill
 from targets.rados.objects import NOTHING, Objects
 from targets.rados.options import Namespace, RadosOptions
-from targets.rados.parts import Split
+from targets.rados.parts import PARTS, Split
 from targets.rados.session import LOOKS_MAX, Found, Libraries
 from targets.rados.several import each
 
@@ -110,6 +110,30 @@ class RadosTarget:
             if not listing.is_closed:  # As it is when the target has been closed.
                 await self._connection.run(listing.close)
 
+    async def leavings(self, prefix: str) -> AsyncIterator[Leaving]:
+        """Yield the parts whose object is absent or consists of others."""
+        validate_prefix(prefix)
+        listing = (await self._connection.session()).listing(PARTS)
+        has_more = True
+        try:
+            while has_more:
+                names, has_more = await self._connection.run(lambda: listing.page(_PAGE_COUNT, _LOOKED_AT_MAX))
+                parts = {name: part for name in names if (part := Split.part_of(name)) and part[1].startswith(prefix)}
+                whole = await self._split_ids("list parts", {key for _, key in parts.values()})
+                for name, (split_id, key) in parts.items():
+                    if whole.get(key) != split_id:
+                        yield Leaving(name, key, 0)
+        finally:
+            if not listing.is_closed:
+                await self._connection.run(listing.close)
+
+    async def remove_leavings(self, leavings: Sequence[Leaving]) -> None:
+        """Remove parts, but for those that have got their head meanwhile."""
+        whole = await self._split_ids("remove parts", {one.key for one in leavings})
+        parts = {one.name: Split.part_of(one.name) for one in leavings}
+        left = [name for name, part in parts.items() if part is not None and whole.get(part[1]) != part[0]]
+        await self._objects.remove_parts("remove parts", left)
+
     async def aclose(self) -> None:
         await self._connection.aclose()
 
@@ -161,6 +185,18 @@ class RadosTarget:
     async def _remove_names(self, key: str, names: Sequence[str]) -> None:
         with suppress(TargetError):  # The outcome is decided; what stays takes space and no more.
             await self._objects.remove_parts(f"delete {key}", names)
+
+    async def _split_ids(self, doing: str, keys: Collection[str]) -> dict[str, str]:
+        """Return which parts the objects consist of that are there and have some."""
+        ids: dict[str, str] = {}
+
+        async def look(key: str) -> None:
+            found = await self._objects.look(doing, key)
+            if found is not None and found.split is not None:
+                ids[key] = found.split.id
+
+        await each([*keys], look, at_a_time=LOOKS_MAX)
+        return ids
 
     async def _sizes(self, doing: str, keys: Sequence[str]) -> dict[str, int]:
         """Return the sizes of those that are there. One that seems to be empty is the head of a split one, or empty."""

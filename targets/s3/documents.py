@@ -86,6 +86,19 @@ def read_upload_id(text: bytes) -> str:
     return upload
 
 
+def read_uploads(text: bytes) -> tuple[list[tuple[str, str]], dict[str, str] | None]:
+    """Read the answer to ListMultipartUploads: (name, id) of each, and the query for the next page."""
+    root = _root(text, "ListMultipartUploadsResult", "ListMultipartUploadsOutput")
+    found = [(unquote(_text(one, "Key")), _text(one, "UploadId")) for one in root.iterfind("{*}Upload")]
+    if _text(root, "IsTruncated") != "true":
+        return found, None
+    following = {
+        "key-marker": unquote(_text(root, "NextKeyMarker")),
+        "upload-id-marker": _text(root, "NextUploadIdMarker"),
+    }
+    return found, {name: value for name, value in following.items() if value} or None
+
+
 def write_complete(parts: Sequence[dict[str, str]]) -> bytes:
     """Return the body of CompleteMultipartUpload; each part has its number and what the store said of it."""
     items = "".join(

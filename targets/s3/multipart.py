@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 
+from targets.base import Leaving
 from targets.errors import TargetError, TimedOut
+from targets.keys import is_key
 from targets.parallel import each
-from targets.s3.documents import read_upload_id, write_complete
+from targets.s3.documents import read_upload_id, read_uploads, write_complete
 from targets.s3.tasks import settled
 from targets.s3.wire import Wire
 
@@ -78,6 +80,24 @@ class _Upload:
                 pass
         except (TargetError, TimeoutError):
             return  # Why it is aborted is what the caller has to know.
+
+
+async def uploads(wire: Wire, prefix: str, below: str) -> AsyncIterator[Leaving]:
+    """Yield the uploads that were begun below ``below`` and neither completed nor aborted."""
+    query: dict[str, str] | None = {}
+    while query is not None:
+        asked = {"uploads": "", "prefix": prefix + below, "encoding-type": "url"} | query
+        page, query = read_uploads(await wire.converse("list uploads", "GET", wire.urls.bucket(asked)))
+        for name, upload_id in page:
+            if is_key(key := name.removeprefix(prefix)):
+                yield Leaving(upload_id, key, 0)
+
+
+async def abort(wire: Wire, leaving: Leaving) -> None:
+    """Have the store forget the parts of an upload, which can then not be completed."""
+    url = wire.urls.object(leaving.key, {"uploadId": leaving.name})
+    async with wire.ask(f"abort an upload of {leaving.key}", "DELETE", url, accepted=(200, 204, 404)):
+        pass
 
 
 async def _sent(upload: _Upload, body: memoryview, part_bytes: int, checksum: Checksum) -> list[dict[str, str]]:

@@ -10,7 +10,7 @@ from functools import partial
 
 import aiohttp
 
-from targets.base import Body, Capabilities, ObjectInfo, flat_view
+from targets.base import Body, Capabilities, Leaving, ObjectInfo, flat_view
 from targets.errors import QuotaExceeded, Unsupported
 from targets.http.client import HttpClient
 from targets.http.ranges import content_length, get_range, get_range_into
@@ -19,7 +19,7 @@ from targets.s3.access import Chain
 from targets.s3.checksums import checksum_header
 from targets.s3.clock import RequestClock
 from targets.s3.documents import read_page
-from targets.s3.multipart import put_in_parts
+from targets.s3.multipart import abort, put_in_parts, uploads
 from targets.s3.options import PARTS_MAX, PUT_BYTES_MAX, S3Options
 from targets.s3.place import Place, Urls, may_be_virtual
 from targets.s3.removal import Removal
@@ -109,6 +109,14 @@ class S3Target:
                 if is_key(key := listed.name.removeprefix(self._place.prefix)):
                     yield ObjectInfo(key, listed.size_bytes)
             asked = page.next
+
+    def leavings(self, prefix: str) -> AsyncIterator[Leaving]:
+        validate_prefix(prefix)
+        return uploads(self._wire, self._place.prefix, prefix)
+
+    async def remove_leavings(self, leavings: Sequence[Leaving]) -> None:
+        for leaving in leavings:
+            await abort(self._wire, leaving)
 
     async def aclose(self) -> None:
         await self._client.aclose()

@@ -8,7 +8,8 @@ import pytest
 
 from targets.base import Target
 from targets.rados import Namespace, RadosOptions, RadosTarget
-from targets.testing import TargetContract
+from targets.rados.parts import Split
+from targets.testing import Leave, LeavingsContract, TargetContract
 from targets.wrappers.faults import Effect, Fault, Faults
 from targets.wrappers.prefix import Prefix
 from tests.contract.test_targets import limited, retried
@@ -35,6 +36,25 @@ class TestRadosInParts(TargetContract):
         target = opened(ceph, part_bytes=128 * 1024)
         yield target
         await target.aclose()
+
+
+class TestRadosLeavings(LeavingsContract):
+    """Parts of an object that never got its head."""
+
+    @pytest.fixture
+    async def target(self, ceph: Ceph) -> AsyncIterator[RadosTarget]:
+        target = opened(ceph, part_bytes=128 * 1024)
+        yield target
+        await target.aclose()
+
+    @pytest.fixture
+    def leave(self, target: RadosTarget) -> Leave:
+        async def leave(key: str) -> None:
+            split = Split.new(3 * 128 * 1024, 128 * 1024)
+            for name in split.names(key)[:2]:
+                await target._objects.create("leave", name, memoryview(b"half"))
+
+        return leave
 
 
 class TestRadosStack(TargetContract):

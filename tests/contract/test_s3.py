@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from targets.base import Target
-from targets.testing import TargetContract
+from targets.s3 import S3Target
+from targets.testing import Leave, LeavingsContract, TargetContract
 from targets.wrappers.retry import Retry
 from tests.contract.test_targets import failing
-from tests.support.buckets import make_bucket
+from tests.support.buckets import Bucket, make_bucket
 from tests.support.servers.rgw import Rgw
 from tests.support.servers.seaweedfs import ADMIN, SeaweedFs
 
@@ -44,6 +45,30 @@ class TestSeaweedFsInParts(TargetContract):
         yield target
         assert bucket.unfinished_uploads() == []
         await target.aclose()
+
+
+class TestSeaweedFsLeavings(LeavingsContract):
+    """An upload in parts that nobody completes."""
+
+    @pytest.fixture
+    def bucket(self, seaweedfs: SeaweedFs, tmp_path: Path) -> Bucket:
+        return make_bucket(seaweedfs.url, ADMIN, tmp_path)
+
+    @pytest.fixture
+    async def target(self, bucket: Bucket) -> AsyncIterator[S3Target]:
+        target = bucket.target(prefix="/backups/one", multipart_above_bytes=5 * 2**20, part_bytes=5 * 2**20)
+        yield target
+        await target.aclose()
+
+    @pytest.fixture
+    def leave(self, bucket: Bucket) -> Leave:
+        async def leave(key: str) -> None:
+            name = f"backups/one/{key}"
+            upload = bucket.client.create_multipart_upload(Bucket=bucket.name, Key=name)["UploadId"]
+            part = {"Bucket": bucket.name, "Key": name, "PartNumber": 1, "UploadId": upload}
+            bucket.client.upload_part(**part, Body=b"half")
+
+        return leave
 
 
 class TestSeaweedFsThatFails(TargetContract):

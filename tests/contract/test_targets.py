@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +16,7 @@ from targets.errors import Unsupported
 from targets.keys import validate_key
 from targets.local import LocalOptions, LocalTarget
 from targets.memory import MemoryTarget
-from targets.testing import TargetContract
+from targets.testing import Leave, LeavingsContract, TargetContract
 from targets.wrappers.faults import Effect, Fault, Faults
 from targets.wrappers.limit import Limit
 from targets.wrappers.mirror import Mirror
@@ -68,6 +70,30 @@ class TestLocalThatFails(TargetContract):
         target = LocalTarget(tmp_path, LocalOptions(fsync=False))
         yield retried(failing(target))
         await target.aclose()
+
+
+class TestLocalLeavings(LeavingsContract):
+    """What a process that died has left; that of one which lives is its own."""
+
+    @pytest.fixture
+    async def target(self, tmp_path: Path) -> AsyncIterator[LocalTarget]:
+        target = LocalTarget(tmp_path)
+        yield target
+        await target.aclose()
+
+    @pytest.fixture
+    def leave(self, tmp_path: Path, target: LocalTarget) -> Leave:
+        async def leave(_key: str) -> None:
+            (tmp_path / ".tmp" / f"{os.uname().nodename}.{_dead_pid()}.0").write_bytes(b"half")
+            (tmp_path / ".tmp" / f"elsewhere.{os.getpid()}.0").write_bytes(b"half")
+
+        return leave
+
+
+def _dead_pid() -> int:
+    with subprocess.Popen(["true"]) as process:
+        pass
+    return process.pid
 
 
 class TestRetry(TargetContract):

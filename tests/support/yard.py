@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, and_, delete, update
@@ -44,7 +45,7 @@ from backupd.repository.opened import Repositories
 from backupd.repository.repository import Repository
 from chunker.sources.base import Source
 from chunker.sources.memory import MemoryVolume
-from targets.base import ObjectInfo, Target
+from targets.base import ObjectInfo, SweepsOrphans, Target
 from targets.memory import MemoryTarget
 from targets.wrappers.observe import Observe
 from tests.support.builders import LEASE_S, PROJECT, START, make_backup, make_backup_type, make_job, make_volume
@@ -283,6 +284,7 @@ async def yard(
     name: str = "daemon",
     clock: Clock | None = None,
     wrap: Callable[[Target], Target] = lambda target: target,
+    drivers: Mapping[str, SweepsOrphans] = MappingProxyType({}),
 ) -> AsyncIterator[Yard]:
     """Open a daemon's part of a yard in ``root``; several of them may share ``stores``, each with its catalog."""
     stores = stores or {"local": MemoryTarget(), "other": MemoryTarget()}
@@ -313,7 +315,7 @@ async def yard(
             JobKind.DELETE: DeleteBody(resources),
             JobKind.COPY: CopyBody(resources),
             JobKind.REPLICATE: ReplicateBody(resources),
-            JobKind.COLLECT: CollectBody(resources, place / "collections", lambda _: live_share_min),
+            JobKind.COLLECT: CollectBody(resources, place / "collections", lambda _: live_share_min, drivers),
         }
         try:
             yield Yard(place, catalog, resources, bodies, stores, observed, disks)

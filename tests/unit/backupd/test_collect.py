@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from backupd.errors import CorruptObject
 from backupd.jobs.failure import causes
 from backupd.model import JobState
 from backupd.repository import layout
+from targets.base import Leaving
 from tests.support.yard import CHUNK_BYTES, Ghosts, Yard, yard
 
 
@@ -230,3 +231,36 @@ async def test_p3_tell_damage_of_what_was_compacted_is_told_by_the_pack_where_it
     assert error.pack_id is not None
     assert layout.pack(error.pack_id) in str(error)
     assert layout.pack(error.pack_id) in await place.keys() - before
+
+
+async def test_leavings_of_writes_go_when_two_collections_have_seen_them_and_no_job_can_be_their_owner(
+    tmp_path: Path,
+) -> None:
+    driver = Littered()
+    async with yard(tmp_path, drivers={"local": driver}) as place:
+        await place.back_up(await place.add_disk(1, seed=1))
+        running = await place.claim_of(await place.request_backup(await place.add_disk(1, seed=2)))
+        driver.left["default/encrypted/packs/ab/ab"] = "upload-1"
+        assert [(await place.collect()).leavings, (await place.collect()).leavings] == [0, 0]
+        await place.end(running, JobState.FAILED)
+        driver.left["default/encrypted/packs/cd/cd"] = "upload-2"
+        assert (await place.collect()).leavings == 1
+        assert driver.left == {"default/encrypted/packs/cd/cd": "upload-2"}
+        assert (await place.collect()).leavings == 1
+        assert driver.left == {}
+
+
+class Littered:
+    """A driver whose writes break off."""
+
+    def __init__(self) -> None:
+        self.left: dict[str, str] = {}
+
+    async def leavings(self, prefix: str) -> AsyncIterator[Leaving]:
+        for key, name in self.left.items():
+            if key.startswith(prefix):
+                yield Leaving(name, key, 0)
+
+    async def remove_leavings(self, leavings: Sequence[Leaving]) -> None:
+        for leaving in leavings:
+            self.left.pop(leaving.key, None)

@@ -34,6 +34,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.String(length=16), nullable=False),
         sa.Column("size_bytes", sa.BigInteger(), nullable=False),
         sa.Column("is_going", sa.Boolean(), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("project", "target", "is_encrypted", "kind", "pack_id", name="pk_condemned"),
     )
     op.create_index("ix_condemned_pack_id", "condemned", ["pack_id"], unique=False)
