@@ -14,6 +14,7 @@ from tests.support.daemon import ROOT
 
 RUNS = 12
 DAYS = 30
+REPLAYED_DAYS = 12
 DIGEST_OF = "from backupd.simulation.simulate import simulate; print(simulate({seed}, days={days}).digest)"
 
 
@@ -24,7 +25,7 @@ def test_p2_keep_whatever_happens_in_a_month_every_promise_is_kept(seed: int) ->
 
 
 def digest_in_process(seed: int, *, hash_seed: str) -> str:
-    program = DIGEST_OF.format(seed=seed, days=DAYS)
+    program = DIGEST_OF.format(seed=seed, days=REPLAYED_DAYS)
     command = ["/usr/bin/env", f"PYTHONHASHSEED={hash_seed}", sys.executable, "-c", program]
     return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
 
