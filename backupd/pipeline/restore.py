@@ -140,9 +140,10 @@ class RestorePipeline:
                 await self._give_up(leaf.first, leaf.end, leaf.error)
                 position = leaf.end * chunk_size
                 continue
-            for span in walk.cut(leaf, span_chunks=self._cut.span_chunks):
+            for span in self._cut.spans_of(leaf):
                 for index in sorted(span):
-                    await self._zero(position, index * chunk_size)
+                    if position < index * chunk_size:
+                        await self._zero(position, index * chunk_size)
                     position = (index + 1) * chunk_size
                 yield span
         await self._zero(position, self._manifest.size_bytes)

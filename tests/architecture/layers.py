@@ -49,7 +49,7 @@ TARGETS: Rows = (
         "targets.swift",
         "targets.wrappers",
     ),
-    ("targets.http", "targets.threads"),
+    ("targets.http", "targets.parallel", "targets.threads"),
     ("targets.base", "targets.options"),
     ("targets.keys",),
     ("targets.errors",),
