@@ -20,6 +20,7 @@ from backupd.repository import layout
 from backupd.repository.manifest import Manifest
 from backupd.repository.repository import Repository
 from chunker.node import Pointer
+from chunker.pack import PACK_SIZE_BYTES_MAX
 from targets.errors import ObjectNotFound
 
 _DAMAGES_MAX = 100_000
@@ -125,12 +126,21 @@ class Locating:
             found = await self._condition.sizes(self._scope.target, [*names])
             self._sizes.update({names[key]: size for key, size in found.items()})
             for pack_id in (names[key] for key in names.keys() - found.keys()):
-                try:
-                    self._sizes[pack_id] = (await self._scope.store.head(layout.pack(pack_id))).size_bytes
-                except ObjectNotFound:
-                    continue
+                if (size := await self._size_now(pack_id)) is not None:
+                    self._sizes[pack_id] = size
         while len(self._sizes) > _SIZES_REMEMBERED + len(packs):
             self._sizes.popitem(last=False)
+
+    async def _size_now(self, pack_id: bytes) -> int | None:
+        try:
+            return (await self._scope.store.head(layout.pack(pack_id))).size_bytes
+        except ObjectNotFound:
+            pass
+        try:  # Compacted away: what it held is elsewhere.
+            await self._scope.store.head(layout.forward(pack_id))
+        except ObjectNotFound:
+            return None
+        return PACK_SIZE_BYTES_MAX
 
     async def _note(self, manifest: Manifest, found: Sequence[Needed], needs: _Ranges) -> None:
         chunk_size = manifest.chunk_size_bytes

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import xxhash
+
 from backupd.errors import BackupdError, CorruptObject
 from backupd.repository import layout, manifest
 from backupd.repository.description import check_form
@@ -13,6 +15,9 @@ from chunker.digest import Kind
 from chunker.errors import ChunkerError, CorruptFrame, CorruptPack, UnknownFormat
 from chunker.frame import PLAIN_SIZE_BYTES_MAX, FrameReader
 from chunker.pack import PackEntry
+
+_CHECKSUM_BYTES = 8
+_FORWARD_BYTES_MIN = 8 + 16 + 4 + _CHECKSUM_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,8 @@ def inspect(key: str, body: memoryview, repository: Repository | None) -> list[F
         return inspect_pack(pack_id, body, None if repository is None else FrameReader(repository.keys))
     if key == layout.REPOSITORY:
         return _inspect_description(body)
+    if (pack_id := layout.forwarded_pack_id(key)) is not None:
+        return _inspect_forward(pack_id, body)
     if (backup_id := layout.backup_id(key)) is not None:
         return _inspect_manifest(backup_id, body, repository)
     return []
@@ -86,6 +93,16 @@ def _inspect_description(body: memoryview) -> list[Finding]:
         check_form(bytes(body))
     except (CorruptObject, UnknownFormat) as error:
         return [Finding(str(error))]
+    return []
+
+
+def _inspect_forward(pack_id: bytes, body: memoryview) -> list[Finding]:
+    """Return what is wrong with an object that says where the frames of a compacted pack went."""
+    checksum = int.from_bytes(body[-_CHECKSUM_BYTES:], "little")
+    if len(body) < _FORWARD_BYTES_MIN or xxhash.xxh3_64_intdigest(body[:-_CHECKSUM_BYTES]) != checksum:
+        return [Finding("forward checksum mismatch")]
+    if body[8:24] != pack_id:
+        return [Finding(f"the forward is that of pack {body[8:24].hex()}")]
     return []
 
 

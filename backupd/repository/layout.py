@@ -9,7 +9,7 @@ REPOSITORY = "repository.json"
 PREVIOUS = "repository.previous.json"
 PACKS = "packs/"
 MANIFESTS = "manifests/"
-FORWARD = "forward/"
+FORWARDS = "forward/"
 
 
 def pack(pack_id: bytes) -> str:
@@ -24,6 +24,17 @@ def pack_id(key: str) -> bytes | None:
     if not re.fullmatch(r"[0-9a-f]{32}", name) or pack(bytes.fromhex(name)) != key:
         return None
     return bytes.fromhex(name)
+
+
+def forward(pack_id: bytes) -> str:
+    """Return the key of the object that says where the frames of a compacted pack are."""
+    name = pack_id.hex()
+    return f"{FORWARDS}{name[:2]}/{name}"
+
+
+def forwarded_pack_id(key: str) -> bytes | None:
+    """Return the id of the pack whose forward has this key; None for a key that no forward of ours has."""
+    return pack_id(key.replace(FORWARDS, PACKS, 1)) if key.startswith(FORWARDS) else None
 
 
 def manifest(backup_id: str) -> str:

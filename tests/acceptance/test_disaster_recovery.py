@@ -15,6 +15,7 @@ from tests.support.page_commands import SERVE, Machine
 from tests.support.volumes import guest_like_bytes
 
 PAGE = ROOT / "docs" / "disaster-recovery.md"
+pytestmark = pytest.mark.timeout(240)  # Some forty commands, each a process of its own.
 CONTENT = guest_like_bytes(1024 * 1024)
 SET_UP = """
 backupctl type add standard --target local --copy second --quorum 2

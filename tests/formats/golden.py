@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from backupd.repository import description, keyring, manifest
+from backupd.repository import description, key_text, keyring, manifest
 from backupd.repository.description import Description
 from backupd.repository.keyring import Keyring
 from backupd.repository.manifest import Manifest
@@ -109,6 +109,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "manifest.bin": published_manifest,
     "repository.json": repository,
     "master.key": master_key_file,
+    "master-key.txt": lambda: key_text.write(MASTER_KEY).encode(),
 }
 
 

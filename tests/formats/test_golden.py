@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from backupd.repository import description, keyring, manifest
+from backupd.repository import description, key_text, keyring, manifest
 from chunker import node, pack
 from chunker.digest import Ids, Kind
 from chunker.frame import FrameReader
@@ -87,3 +87,7 @@ def test_p8_old_released_repository_opens_with_the_released_key(tmp_path: Path) 
     path.write_bytes(stored("master.key"))
     path.chmod(0o600)
     assert description.read(stored("repository.json"), keyring.load(path)).keys == golden.KEYS
+
+
+def test_p8_old_released_text_of_a_key_reads() -> None:
+    assert key_text.read(stored("master-key.txt").decode()) == [golden.MASTER_KEY]

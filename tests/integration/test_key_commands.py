@@ -12,21 +12,27 @@ from backupd import key_commands
 from backupd.config import Config, load
 from backupd.errors import BackupdError, Conflict, KeyMismatch
 from backupd.repository import description, keyring
+from tests.support.api import Api
 from tests.support.crashes import resumed
 from tests.support.daemon import Place
+from tests.support.prepared import copied, prepare
 
-SECOND = '[targets.second]\nurl = "file://{root}/second"\n'
 CONTENT = b"secret " * 10_000
 
 
-@pytest.fixture
-async def place(tmp_path: Path) -> Place:
-    (tmp_path / "second").mkdir()
-    place = Place(tmp_path, more=SECOND)
+async def fill(api: Api, place: Place) -> None:
     (place.sources / "disk").write_bytes(CONTENT)
-    async with resumed(place) as api:
-        await api.back_up(await api.add_volume(place.sources / "disk", copies=["second"], quorum=2))
-    return place
+    await api.back_up(await api.add_volume(place.sources / "disk", copies=["second"], quorum=2))
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return prepare(tmp_path_factory.mktemp("saved"), fill)
+
+
+@pytest.fixture
+def place(saved: Path, tmp_path: Path) -> Place:
+    return copied(saved, tmp_path)
 
 
 @pytest.fixture

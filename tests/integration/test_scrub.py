@@ -12,6 +12,7 @@ from tests.support.api import CHUNK_SIZE_BYTES, Api
 from tests.support.crashes import resumed
 from tests.support.daemon import Place
 from tests.support.damage import entries_of, flip, packs_of, scrub
+from tests.support.prepared import copied, prepare
 from tests.support.volumes import random_bytes
 
 CHUNKS = 8
@@ -21,11 +22,25 @@ def key_of(place: Place, path: Path) -> str:
     return str(path.relative_to(place.target))
 
 
-@pytest.fixture
-async def backup(place: Place) -> Any:
+async def fill(api: Api, place: Place) -> None:
     (place.sources / "disk").write_bytes(random_bytes(CHUNKS * CHUNK_SIZE_BYTES))
-    async with resumed(place) as api:
-        return await api.back_up(await api.add_volume(place.sources / "disk"))
+    await api.back_up(await api.add_volume(place.sources / "disk"))
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return prepare(tmp_path_factory.mktemp("saved"), fill)
+
+
+@pytest.fixture
+def place(saved: Path, tmp_path: Path) -> Place:
+    return copied(saved, tmp_path)
+
+
+@pytest.fixture
+def backup(place: Place) -> Any:
+    (path,) = (place.target / "default/encrypted/manifests").iterdir()
+    return {"id": path.name}
 
 
 async def test_a_sound_target_is_clean(place: Place, backup: Any) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.support.daemon import ROOT
 
-_TIMEOUT_S = 55
+_TIMEOUT_S = 120
 _BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _PATHS = re.compile(r"(?<![\w.-])/(etc/backupd|var/lib/backupd|srv|root)\b")
 # What the reader has on his machine. Each is the process that it starts, so that it can be ended.
