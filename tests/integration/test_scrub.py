@@ -182,6 +182,18 @@ async def test_the_next_backup_stores_anew_what_a_damaged_pack_held(place: Place
     assert restored.read_bytes() == (place.sources / "disk").read_bytes()
 
 
+@pytest.mark.usefixtures("backup")
+async def test_a_backup_is_not_put_on_top_of_one_that_is_damaged(place: Place) -> None:
+    (path,) = packs_of(place.target, Kind.CHUNK)
+    flip(path, 70)
+    async with resumed(place) as api:
+        await scrub(api)
+        later = await api.back_up("disk")
+        assert (later["mode"], later["is_damaged"]) == ("full", False)
+        assert "is damaged" in later["full_read_reason"]
+        assert (await api.verify(later))["state"] == "succeeded"
+
+
 async def test_a_verification_is_written_down_with_its_result(place: Place, backup: Any) -> None:
     (path,) = packs_of(place.target, Kind.CHUNK)
     async with resumed(place) as api:
