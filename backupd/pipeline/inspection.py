@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import xxhash
-
 from backupd.errors import BackupdError, CorruptObject
-from backupd.repository import layout, manifest
+from backupd.repository import forward, layout, manifest
 from backupd.repository.description import check_form
 from backupd.repository.repository import Repository
 from chunker import frame, node, pack
@@ -15,9 +13,6 @@ from chunker.digest import Kind
 from chunker.errors import ChunkerError, CorruptFrame, CorruptPack, UnknownFormat
 from chunker.frame import PLAIN_SIZE_BYTES_MAX, FrameReader
 from chunker.pack import PackEntry
-
-_CHECKSUM_BYTES = 8
-_FORWARD_BYTES_MIN = 8 + 16 + 4 + _CHECKSUM_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +92,10 @@ def _inspect_description(body: memoryview) -> list[Finding]:
 
 
 def _inspect_forward(pack_id: bytes, body: memoryview) -> list[Finding]:
-    """Return what is wrong with an object that says where the frames of a compacted pack went."""
-    checksum = int.from_bytes(body[-_CHECKSUM_BYTES:], "little")
-    if len(body) < _FORWARD_BYTES_MIN or xxhash.xxh3_64_intdigest(body[:-_CHECKSUM_BYTES]) != checksum:
-        return [Finding("forward checksum mismatch")]
-    if body[8:24] != pack_id:
-        return [Finding(f"the forward is that of pack {body[8:24].hex()}")]
+    try:
+        forward.decode(pack_id, bytes(body))
+    except (CorruptObject, UnknownFormat) as error:
+        return [Finding(str(error))]
     return []
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from backupd.repository import description, key_text, keyring, manifest
+from backupd.repository import condemned, description, forward, key_text, keyring, manifest, writer
+from backupd.repository.forward import Place
+from backupd.repository.writer import Writer
 from chunker import node, pack
 from chunker.digest import Ids, Kind
 from chunker.frame import FrameReader
@@ -91,3 +93,20 @@ def test_p8_old_released_repository_opens_with_the_released_key(tmp_path: Path) 
 
 def test_p8_old_released_text_of_a_key_reads() -> None:
     assert key_text.read(stored("master-key.txt").decode()) == [golden.MASTER_KEY]
+
+
+def test_p8_old_released_forward_decodes() -> None:
+    assert forward.decode(golden.PACK_ID, stored("forward.bin")) == {
+        0: Place(golden.OTHER_PACK_ID, 0, 83),
+        83: Place(golden.OTHER_PACK_ID, 1000, 124),
+    }
+
+
+def test_p8_old_released_condemnation_decodes() -> None:
+    found = condemned.decode(golden.CATALOG_ID, stored("condemned.bin"))
+    assert (found.epoch, found.pack_ids) == (7, [golden.PACK_ID, golden.OTHER_PACK_ID])
+
+
+def test_p8_old_released_writer_decodes() -> None:
+    found = writer.decode(golden.CATALOG_ID, stored("writer.json"))
+    assert found == Writer(golden.CATALOG_ID, "node-1:/var/lib/backupd")
