@@ -47,8 +47,9 @@ async def test_a_sound_target_is_clean(place: Place, backup: Any) -> None:
     async with resumed(place) as api:
         job = await scrub(api)
         assert job["state"] == "succeeded", job
-        assert job["result"]["objects"] == len(place.objects("**"))
-        assert job["result"]["scrubbed_bytes"] == sum(place.objects("**").values())
+        sizes = [size for key, size in place.objects("**").items() if "/writers/" not in key]
+        assert job["result"]["objects"] == len(sizes)
+        assert job["result"]["scrubbed_bytes"] == sum(sizes)
         assert await api.get("/v1/damages") == []
         assert (await api.get(f"/v1/backups/{backup['id']}"))["is_damaged"] is False
 
