@@ -320,7 +320,21 @@ class _Attempt:
             if self._backup.copies:
                 await self._withdraw(manifest.backup_id)
             raise
+        await self._look_for(manifest.backup_id)
         return manifest
+
+    async def _look_for(self, backup_id: str) -> None:
+        """Believe no target that has only said that it has stored a manifest. CorruptObject."""
+        try:
+            if await self._repository.has_manifest(backup_id):
+                return
+        except TargetError as error:
+            _log.warning("backup %s: nobody can look now whether its manifest is there: %s", backup_id, error)
+            return
+        raise CorruptObject(
+            f"{layout.manifest(backup_id)} is lost: the target has just said that it has stored it, and has no such "
+            "object"
+        )
 
     async def _withdraw(self, backup_id: str) -> None:
         """Take back what some targets have of a backup that too few have; what stays can be deleted like any."""

@@ -111,7 +111,7 @@ class Compactor:
                 await fetch_ranges(self._repository, ranges, stored)
                 await self._workers.run(_check, pack_id, entries, frames_in(ranges, stored))
 
-            await read_again_if_corrupt(read)
+            await read_again_if_corrupt(self._repository, read)
             frames = frames_in(ranges, stored)
             for entry in entries:
                 pointer = Pointer(entry.id, pack_id, entry.offset, entry.length)

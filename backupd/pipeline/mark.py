@@ -40,6 +40,11 @@ class Marker:
         async for page in _pages(self._listed(layout.FORWARDS)):
             forwards = [(one, size) for key, size in page if (one := layout.forwarded_pack_id(key)) is not None]
             await self._workers.run(self._marks.add_forwards, forwards)
+            # A listing may show what was deleted a while ago. Frames that were moved would be taken to be still in
+            # a pack that is gone, and the forward that leads to them to be in nobody's way.
+            for pack_id in await self._workers.run(self._marks.packs_among, [one for one, _ in forwards]):
+                if not await self._repository.has_pack(pack_id):
+                    await self._workers.run(self._marks.drop_pack, pack_id)
 
     async def mark(self, backup_id: str) -> bool:
         """Note what a backup needs, if that was not done before; tell whether it has a manifest.

@@ -106,6 +106,16 @@ class Marks:
         with self._connection:
             self._connection.executemany("INSERT OR IGNORE INTO forwards (pack, size) VALUES (?, ?)", forwards)
 
+    def packs_among(self, pack_ids: Iterable[bytes]) -> list[bytes]:
+        """Return those of some packs that were listed."""
+        return [pack_id for pack_id in pack_ids if self._number(pack_id) is not None]
+
+    def drop_pack(self, pack_id: bytes) -> None:
+        """Forget a pack that was listed, and is not there."""
+        with self._connection:
+            self._connection.execute("DELETE FROM packs WHERE id = ?", (pack_id,))
+        self._numbers.clear()
+
     def learn(self, pack: bytes, places: Forward) -> None:
         """Note what a forward says."""
         with self._connection:

@@ -119,7 +119,7 @@ class PackTransfer:
                 await self._source.fetch(Range(pack_id, 0, size_bytes, []), body)
                 await self._workers.run(check_pack, pack_id, body)
 
-            await read_again_if_corrupt(read)
+            await read_again_if_corrupt(self._source, read)
             await self._destination.put(layout.pack(pack_id), body)
         self.copied_packs += 1
         self._progress.add(size_bytes)

@@ -9,7 +9,7 @@ from backupd.errors import BackupdError, Conflict, CorruptObject, LostPack
 from backupd.repository import description, layout, manifest
 from backupd.repository.description import Description
 from backupd.repository.forward import Forward
-from backupd.repository.forwards import Forwards
+from backupd.repository.forwards import HOPS_MAX, Forwards
 from backupd.repository.keyring import Keyring
 from backupd.repository.manifest import Manifest
 from backupd.repository.ranges import Range
@@ -104,6 +104,14 @@ class Repository:
     async def moved(self, pointer: Pointer) -> Pointer | None:
         """Return where the frame of a pack is that was compacted away; None when it is not known to have moved."""
         return await self._forwards.moved(pointer)
+
+    async def located(self, pointer: Pointer) -> Pointer:
+        """Return where a frame is now, however often it was moved; as it is, when its pack is there or lost."""
+        for _ in range(HOPS_MAX):
+            if await self.has_pack(pointer.pack) or (now := await self.moved(pointer)) is None:
+                break
+            pointer = now
+        return pointer
 
     async def forward(self, pack_id: bytes) -> Forward | None:
         """Return where the frames of a pack went; None when it was not compacted. CorruptObject names it."""

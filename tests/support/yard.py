@@ -44,7 +44,7 @@ from backupd.repository.opened import Repositories
 from backupd.repository.repository import Repository
 from chunker.sources.base import Source
 from chunker.sources.memory import MemoryVolume
-from targets.base import Target
+from targets.base import ObjectInfo, Target
 from targets.memory import MemoryTarget
 from targets.wrappers.observe import Observe
 from tests.support.builders import LEASE_S, PROJECT, START, make_backup, make_backup_type, make_job, make_volume
@@ -320,3 +320,22 @@ async def yard(
         finally:
             workers.close()
             repositories.close()
+
+
+class Ghosts:
+    """A target whose listings still show packs that were deleted."""
+
+    def __init__(self, inner: Target) -> None:
+        self._inner = inner
+        self._seen: dict[str, ObjectInfo] = {}
+        self.capabilities = inner.capabilities
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
+        found = {info.key: info async for info in self._inner.list(prefix)}
+        self._seen |= {key: info for key, info in found.items() if layout.PACKS in key}
+        for key, info in {**self._seen, **found}.items():
+            if key.startswith(prefix):
+                yield info

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from backupd.errors import CorruptObject
+from backupd.jobs.failure import causes
 from backupd.model import JobState
 from backupd.repository import layout
-from tests.support.yard import CHUNK_BYTES, Yard, yard
+from tests.support.yard import CHUNK_BYTES, Ghosts, Yard, yard
 
 
 @pytest.fixture
@@ -195,3 +196,37 @@ async def test_nothing_is_collected_while_a_manifest_is_lost(place: Yard) -> Non
     assert await place.keys() == packs
     await repository.target.put(layout.manifest(kept.id), body)
     await place.check()
+
+
+async def test_p2_keep_a_listing_that_shows_what_was_compacted_away_misleads_no_collection(tmp_path: Path) -> None:
+    async with yard(tmp_path, wrap=Ghosts) as place:
+        disk = await place.add_disk(40, seed=1)
+        first = await place.back_up(disk)
+        disk.memory.write(10 * CHUNK_BYTES, bytes(range(256)) * 30 * (CHUNK_BYTES // 256))
+        await place.back_up(disk, first)
+        await place.delete(first)
+        assert (await place.collect()).compacted
+        await place.collect()
+        await place.check()
+
+
+async def test_p3_tell_damage_of_what_was_compacted_is_told_by_the_pack_where_it_is(place: Yard) -> None:
+    disk = await place.add_disk(40, seed=1)
+    first = await place.back_up(disk)
+    disk.memory.write(10 * CHUNK_BYTES, bytes(range(256)) * 30 * (CHUNK_BYTES // 256))
+    second = await place.back_up(disk, first)
+    await place.delete(first)
+    before = await place.keys()
+    assert (await place.collect()).compacted
+    repository = await place.repository()
+    for key in await place.keys() - before:
+        stored = bytearray(await repository.target.get(key))
+        stored[CHUNK_BYTES // 2] ^= 1
+        await repository.target.put(key, stored)
+    with pytest.raises(ExceptionGroup) as caught:
+        await place.restored(second.id)
+    (error, *_) = causes(caught.value)
+    assert isinstance(error, CorruptObject)
+    assert error.pack_id is not None
+    assert layout.pack(error.pack_id) in str(error)
+    assert layout.pack(error.pack_id) in await place.keys() - before
