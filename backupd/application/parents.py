@@ -49,7 +49,13 @@ class Parents:
                 f'none on target "{", ".join(backup_type.targets)}" with the chunk size and encryption of backup type '
                 f'"{backup_type.name}"\nHINT: leave mode out to make a full backup when there is none'
             )
+        if latest is not None and mode is None and await self._is_damaged(latest):
+            return ParentChoice(None, f"no parent: the latest backup {latest.id} is damaged")
         return ParentChoice(latest, None if latest else await self._reason(volume, backup_type))
+
+    async def _is_damaged(self, backup: Backup) -> bool:
+        """Tell whether what does not change may be damaged already, so that nobody should rely on it unread."""
+        return bool(await self.catalog.condition.damages(backup.project, backup_id=backup.id, limit=1))
 
     async def _reason(self, volume: Volume, backup_type: BackupType) -> str | None:
         backups = await self.catalog.backups(volume.project, volume.id)

@@ -57,9 +57,9 @@ class Condition:
         )
         return found
 
-    async def note_objects(self, target: str, folder: str, sizes: Mapping[str, int]) -> None:
-        """Bring what is known of the objects below ``folder`` in line with a listing: key -> size."""
-        await self._run(_note_objects, target, folder, sizes)
+    async def note_objects(self, target: str, first: str, last: str, sizes: Mapping[str, int]) -> None:
+        """Bring what is known of the objects from folder ``first`` to ``last`` in line with a listing: key -> size."""
+        await self._run(_note_objects, target, first, last, sizes)
 
     async def sizes(self, target: str, keys: Sequence[str]) -> dict[str, int]:
         """Return the sizes of those of ``keys`` that the last listing showed."""
@@ -187,8 +187,8 @@ def _store_result(connection: Connection, job_id: str, fence: int, result: Mappi
     connection.execute(insert(job_results).values(job_id=job_id, result=dict(result)))
 
 
-def _note_objects(connection: Connection, target: str, folder: str, sizes: Mapping[str, int]) -> None:
-    below = and_(scrubs.c.target == target, _starts_with(folder))
+def _note_objects(connection: Connection, target: str, first: str, last: str, sizes: Mapping[str, int]) -> None:
+    below = and_(scrubs.c.target == target, scrubs.c.key >= first, scrubs.c.key < f"{last}\x7f")
     known = {
         row.key: row.size_bytes for row in connection.execute(select(scrubs.c.key, scrubs.c.size_bytes).where(below))
     }

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 
 from backupd.condition import Damage, joined
 from backupd.errors import CorruptObject
+from backupd.jobs.places import Places
 from backupd.jobs.recording import damage_of, record
 from backupd.jobs.repositories_of import RepositoryScope
 from backupd.jobs.resources import Resources
@@ -23,7 +24,6 @@ from chunker.node import Pointer
 from targets.errors import ObjectNotFound
 
 _DAMAGES_MAX = 100_000
-_SIZES_REMEMBERED = 64 * 1024
 _LOST = "lost: the target has no such object"
 _Ranges = dict[str, dict[str, list[tuple[int, int]]]]
 """Key of an object and where in it -> backup -> offset and length in its volume."""
@@ -56,7 +56,7 @@ class Locating:
         self._scope = scope
         self._repository = repository.through(scope.store)
         self._known: dict[str, list[Damage]] = {}
-        self._sizes: OrderedDict[bytes, int] = OrderedDict()
+        self._places = Places(resources, scope, self._repository)
         self._lost: dict[bytes, str] = {}
 
     async def run(self) -> dict[str, str]:
@@ -105,38 +105,23 @@ class Locating:
         return sizes.get(backup_id, 0)
 
     async def _wanted(self, pointers: Sequence[Pointer]) -> Collection[Pointer]:
-        await self._look({pointer.pack for pointer in pointers})
-        return {pointer for pointer in pointers if self._is_hurt(pointer)}
+        now = await self._places.now(pointers)
+        return {pointer for pointer, place in now.items() if self._is_hurt(place)}
 
     def _is_hurt(self, pointer: Pointer) -> bool:
-        if pointer.offset + pointer.length > self._sizes.get(pointer.pack, -1):
-            self._lost.setdefault(
-                pointer.pack,
-                _LOST if pointer.pack not in self._sizes else f"cut short: it has {self._sizes[pointer.pack]} bytes",
-            )
+        size = self._places.size(pointer.pack)
+        if size is None or pointer.offset + pointer.length > size:
+            self._lost.setdefault(pointer.pack, _LOST if size is None else f"cut short: it has {size} bytes")
             return True
         found = self._known.get(layout.pack(pointer.pack), [])
         return any(one.offset is None or one.frame_id is None or one.offset == pointer.offset for one in found)
 
-    async def _look(self, packs: set[bytes]) -> None:
-        """Learn the sizes of packs: of the listing, or when it has not got one, what the target says now."""
-        names = {self._scope.prefix + layout.pack(one): one for one in packs if one not in self._sizes}
-        if names:
-            found = await self._condition.sizes(self._scope.target, [*names])
-            self._sizes.update({names[key]: size for key, size in found.items()})
-            for pack_id in (names[key] for key in names.keys() - found.keys()):
-                try:
-                    self._sizes[pack_id] = (await self._scope.store.head(layout.pack(pack_id))).size_bytes
-                except ObjectNotFound:
-                    continue
-        while len(self._sizes) > _SIZES_REMEMBERED + len(packs):
-            self._sizes.popitem(last=False)
-
     async def _note(self, manifest: Manifest, found: Sequence[Needed], needs: _Ranges) -> None:
         chunk_size = manifest.chunk_size_bytes
+        now = await self._places.now(one.pointer for one in found)
         for one in found:
-            key = layout.pack(one.pointer.pack)
-            damage = await self._damage(key, one.pointer)
+            place = now[one.pointer]
+            damage = await self._damage(layout.pack(place.pack), place)
             if damage is None:
                 continue
             start, end = one.first * chunk_size, min(one.end * chunk_size, manifest.size_bytes)
@@ -202,6 +187,11 @@ class Locating:
                 found = {**needs.get(key, {}), **needs.get(damage.id, {})}
                 await self._condition.locate(damage.id, {one: joined(ranges) for one, ranges in found.items()})
             is_needed = key in needs or any(one.id in needs for one in damages)
-            if all(one.is_lost for one in damages) and not is_needed:
+            if not is_needed and (all(one.is_lost for one in damages) or await self._is_gone(key)):
                 await self._condition.clear(self._scope, key)  # Nobody needs it any more.
                 del self._known[key]
+
+    async def _is_gone(self, key: str) -> bool:
+        """Tell whether an object was removed since it was found damaged."""
+        whole = self._scope.prefix + key
+        return whole not in await self._condition.sizes(self._scope.target, [whole])

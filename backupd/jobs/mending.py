@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field
 
 from backupd.errors import BackupdError, CorruptObject
+from backupd.jobs.places import Places
 from backupd.jobs.repositories_of import RepositoryScope
 from backupd.jobs.resources import Resources
 from backupd.model import Backup
@@ -51,6 +52,8 @@ class _Wanted:
 
     kinds: dict[Pointer, Kind] = field(default_factory=dict)
     places: defaultdict[bytes, list[_Place]] = field(default_factory=lambda: defaultdict(list))
+    said: dict[int, Pointer] = field(default_factory=dict)
+    """By offset, what trees say of frames that a compaction has moved here: that is where other targets have them."""
 
 
 class PackMending:
@@ -106,8 +109,11 @@ class PackMending:
         names = {*packs}
         found: defaultdict[bytes, _Wanted] = defaultdict(_Wanted)
 
+        places = Places(self._resources, self._scope, self._repository)
+
         async def wanted(pointers: Sequence[Pointer]) -> Collection[Pointer]:
-            return {pointer for pointer in pointers if pointer.pack in names}
+            now = await places.now(pointers)
+            return {pointer for pointer, place in now.items() if place.pack in names}
 
         nodes = NodeCache(NodeFetcher(self._repository, self._resources.workers))
         finder = ReferenceFinder(nodes.load, wanted)
@@ -118,10 +124,13 @@ class PackMending:
             except (BackupdError, UnknownFormat):
                 self._has_read_all = False
                 continue
-            for one in await finder.find(manifest.tree) if manifest is not None else ():
+            needed = await finder.find(manifest.tree) if manifest is not None else []
+            now = await places.now(one.pointer for one in needed)
+            for one in needed:
                 self._has_read_all &= one.is_readable
-                if one.pointer.pack in names and manifest is not None:
-                    _note(found[one.pointer.pack], one, manifest, backup)
+                place = now[one.pointer]
+                if place.pack in names and manifest is not None:
+                    _note(found[place.pack], one, place, manifest, backup)
         return found
 
     async def _mend(self, pack_id: bytes, wanted: _Wanted) -> str | None:
@@ -139,7 +148,8 @@ class PackMending:
         for entry in entries:
             if entry.offset in frames:
                 continue
-            if (copied := await self._from_copies(pack_id, entry)) is not None:
+            said = wanted.said.get(entry.offset) or Pointer(entry.id, pack_id, entry.offset, entry.length)
+            if (copied := await self._from_copies(said, entry)) is not None:
                 frames[entry.offset] = copied
         await self._from_volumes(entries, wanted, frames)
         try:
@@ -175,11 +185,11 @@ class PackMending:
         is_known = self._has_read_all and (not body or _tile(entries, body))
         return sorted(entries, key=lambda one: one.offset) if is_known else None
 
-    async def _from_copies(self, pack_id: bytes, entry: PackEntry) -> bytes | None:
+    async def _from_copies(self, said: Pointer, entry: PackEntry) -> bytes | None:
         for other in self._others:
             stored = memoryview(bytearray(entry.length))
             try:
-                await other.fetch(Range(pack_id, entry.offset, entry.length, []), stored)
+                await other.fetch(Range(said.pack, said.offset, said.length, [said]), stored)
             except (CorruptObject, TargetError):
                 continue
             if await self._resources.workers.run(self._mender.is_right, entry, stored):
@@ -241,8 +251,8 @@ def _tile(entries: Sequence[PackEntry], body: memoryview) -> bool:
     return frames_bytes + footer_bytes == len(body)
 
 
-def _note(wanted: _Wanted, needed: Needed, manifest: Manifest, backup: Backup) -> None:
-    pointer = needed.pointer
+def _note(wanted: _Wanted, needed: Needed, pointer: Pointer, manifest: Manifest, backup: Backup) -> None:
+    wanted.said.setdefault(pointer.offset, needed.pointer)
     wanted.kinds.setdefault(pointer, Kind.NODE if needed.is_node else Kind.CHUNK)
     places = wanted.places[pointer.id]
     if not needed.is_node and len(places) < _PLACES_MAX:

@@ -23,6 +23,7 @@ from chunker.errors import UnknownFormat
 from targets.errors import ObjectNotFound
 
 _PAGE_OBJECTS = 64
+_LISTED_AT_ONCE = 1000
 _NAMED_MAX = 3
 
 
@@ -165,18 +166,23 @@ class _Recorder:
 async def list_objects(resources: Resources, scope: RepositoryScope) -> int:
     """Bring the catalog in line with what the target has, a folder at a time; return how many bytes that is."""
     condition = resources.catalog.condition
-    folders = [layout.MANIFESTS, layout.FORWARDS, *(f"{layout.PACKS}{number:02x}/" for number in range(256))]
+    folders = [layout.FORWARDS, layout.MANIFESTS, *(f"{layout.PACKS}{number:02x}/" for number in range(256))]
     total = 0
+    first, sizes = folders[0], dict[str, int]()
     for folder in folders:
-        sizes = {scope.prefix + info.key: info.size_bytes async for info in scope.store.list(folder)}
-        await condition.note_objects(scope.target, scope.prefix + folder, sizes)
-        total += sum(sizes.values())
+        async for info in scope.store.list(folder):
+            sizes[scope.prefix + info.key] = info.size_bytes
+            total += info.size_bytes
+        # Several small folders in one go, each of which would cost a transaction otherwise.
+        if len(sizes) >= _LISTED_AT_ONCE or folder == folders[-1] or folder == layout.MANIFESTS:
+            await condition.note_objects(scope.target, scope.prefix + first, scope.prefix + folder, sizes)
+            first, sizes = f"{folder}\x7f", {}
     key = scope.prefix + layout.REPOSITORY
     try:
         sizes = {key: (await scope.store.head(layout.REPOSITORY)).size_bytes}
     except ObjectNotFound:
         sizes = {}
-    await condition.note_objects(scope.target, key, sizes)
+    await condition.note_objects(scope.target, key, key, sizes)
     return total + sum(sizes.values())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from backupd.errors import BackupdError, CorruptObject
-from backupd.repository import layout, manifest
+from backupd.repository import forward, layout, manifest
 from backupd.repository.description import check_form
 from backupd.repository.repository import Repository
 from chunker import frame, node, pack
@@ -34,6 +34,8 @@ def inspect(key: str, body: memoryview, repository: Repository | None) -> list[F
         return inspect_pack(pack_id, body, None if repository is None else FrameReader(repository.keys))
     if key == layout.REPOSITORY:
         return _inspect_description(body)
+    if (pack_id := layout.forwarded_pack_id(key)) is not None:
+        return _inspect_forward(pack_id, body)
     if (backup_id := layout.backup_id(key)) is not None:
         return _inspect_manifest(backup_id, body, repository)
     return []
@@ -84,6 +86,14 @@ def check_frame(kind: Kind, frame_id: bytes, stored: memoryview, reader: FrameRe
 def _inspect_description(body: memoryview) -> list[Finding]:
     try:
         check_form(bytes(body))
+    except (CorruptObject, UnknownFormat) as error:
+        return [Finding(str(error))]
+    return []
+
+
+def _inspect_forward(pack_id: bytes, body: memoryview) -> list[Finding]:
+    try:
+        forward.decode(pack_id, bytes(body))
     except (CorruptObject, UnknownFormat) as error:
         return [Finding(str(error))]
     return []

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from backupd.repository import condemned, description, forward, keyring, manifest, writer
+from backupd.repository import condemned, description, forward, key_text, keyring, manifest, writer
 from backupd.repository.condemned import Condemnation
 from backupd.repository.description import Description
 from backupd.repository.forward import Place
@@ -129,6 +129,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "writer.json": written_by,
     "repository.json": repository,
     "master.key": master_key_file,
+    "master-key.txt": lambda: key_text.write(MASTER_KEY).encode(),
 }
 
 

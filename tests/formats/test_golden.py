@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from backupd.repository import condemned, description, forward, keyring, manifest, writer
+from backupd.repository import condemned, description, forward, key_text, keyring, manifest, writer
 from backupd.repository.forward import Place
 from backupd.repository.writer import Writer
 from chunker import node, pack
@@ -89,6 +89,10 @@ def test_p8_old_released_repository_opens_with_the_released_key(tmp_path: Path) 
     path.write_bytes(stored("master.key"))
     path.chmod(0o600)
     assert description.read(stored("repository.json"), keyring.load(path)).keys == golden.KEYS
+
+
+def test_p8_old_released_text_of_a_key_reads() -> None:
+    assert key_text.read(stored("master-key.txt").decode()) == [golden.MASTER_KEY]
 
 
 def test_p8_old_released_forward_decodes() -> None:

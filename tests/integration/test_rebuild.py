@@ -17,22 +17,13 @@ from tests.support.api import Api
 from tests.support.crashes import resumed
 from tests.support.daemon import ROOT, Place
 from tests.support.damage import flip
+from tests.support.prepared import copied, prepare
 from tests.support.volumes import guest_like_bytes, random_bytes
 
-SECOND = '[targets.second]\nurl = "file://{root}/second"\n'
 CONTENT = guest_like_bytes(1024 * 1024)
 LATER = CONTENT[:-4096] + random_bytes(4096)
 # What a manifest does not tell (docs/disaster-recovery.md).
 UNTOLD = {"compression_level", "verification"}
-
-
-@pytest.fixture
-async def place(tmp_path: Path) -> Place:
-    (tmp_path / "second").mkdir()
-    place = Place(tmp_path, more=SECOND)
-    async with resumed(place) as api:
-        await fill(api, place)
-    return place
 
 
 async def fill(api: Api, place: Place) -> None:
@@ -43,6 +34,16 @@ async def fill(api: Api, place: Place) -> None:
     (place.sources / "web").write_bytes(LATER)
     await api.back_up("web", mode="incremental")
     await api.back_up(await api.add_volume(place.sources / "db", is_encrypted=False))
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return prepare(tmp_path_factory.mktemp("saved"), fill)
+
+
+@pytest.fixture
+def place(saved: Path, tmp_path: Path) -> Place:
+    return copied(saved, tmp_path)
 
 
 async def catalog_of(place: Place) -> dict[str, Any]:

@@ -46,7 +46,8 @@ async def test_a_copy_on_another_target_makes_every_object_right_again(
     mirrored: tuple[Place, Any], harm: Callable[[Path], None]
 ) -> None:
     place, backup = mirrored
-    objects = {path: path.read_bytes() for path in sorted(place.target.glob("default/**/*")) if path.is_file()}
+    paths = [path for path in sorted(place.target.glob("default/**/*")) if path.is_file()]
+    objects = {path: path.read_bytes() for path in paths if path.parent.name != "writers"}
     for path in objects:
         harm(path)
     async with resumed(place) as api:

@@ -1,0 +1,68 @@
+"""Where frames are by now: pointers followed to packs that are there, as the last listing showed them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+
+from backupd.errors import CorruptObject
+from backupd.jobs.repositories_of import RepositoryScope
+from backupd.jobs.resources import Resources
+from backupd.repository import layout
+from backupd.repository.forwards import HOPS_MAX
+from backupd.repository.repository import Repository
+from chunker.errors import UnknownFormat
+from chunker.node import Pointer
+from targets.errors import ObjectNotFound
+
+_SIZES_REMEMBERED = 64 * 1024
+
+
+class Places:
+    """Follows forwards on one target. What was seen once counts as there, as far as a bounded memory goes."""
+
+    def __init__(self, resources: Resources, scope: RepositoryScope, repository: Repository) -> None:
+        self._condition = resources.catalog.condition
+        self._scope = scope
+        self._repository = repository
+        self._sizes: OrderedDict[bytes, int] = OrderedDict()
+
+    async def now(self, pointers: Iterable[Pointer]) -> dict[Pointer, Pointer]:
+        """Return where the frame of each pointer is; that itself when it is there, or lost."""
+        asked = [*pointers]
+        await self._look({pointer.pack for pointer in asked})
+        return {one: one if one.pack in self._sizes else await self._followed(one) for one in asked}
+
+    def size(self, pack_id: bytes) -> int | None:
+        """Return the size of a pack that was asked for just now, None when it is lost."""
+        return self._sizes.get(pack_id)
+
+    async def _followed(self, pointer: Pointer) -> Pointer:
+        now = pointer
+        for _ in range(HOPS_MAX):
+            try:
+                after = await self._repository.moved(now)
+            except (CorruptObject, UnknownFormat):
+                return now  # Nobody knows where it went: it counts as lost where it was.
+            if after is None:
+                return now
+            await self._look({after.pack})
+            now = after
+            if now.pack in self._sizes:
+                return now
+        return pointer
+
+    async def _look(self, packs: set[bytes]) -> None:
+        """Learn the sizes of packs: of the listing, or when it has not got one, what the target says now."""
+        names = {self._scope.prefix + layout.pack(one): one for one in packs if one not in self._sizes}
+        if not names:
+            return
+        while len(self._sizes) > _SIZES_REMEMBERED:
+            self._sizes.popitem(last=False)
+        found = await self._condition.sizes(self._scope.target, [*names])
+        self._sizes.update({names[key]: size for key, size in found.items()})
+        for pack_id in (names[key] for key in names.keys() - found.keys()):
+            try:
+                self._sizes[pack_id] = (await self._scope.store.head(layout.pack(pack_id))).size_bytes
+            except ObjectNotFound:
+                continue
