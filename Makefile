@@ -55,8 +55,8 @@ test: lint type suites ## everything that CI runs
 unit: $(READY) ## the quick tests only
 	$(PYTEST) -n 2 tests/unit
 
-simulate: $(READY) ## one simulated run: make simulate SEED=7
-	$(PYTEST) tests/simulation --seed $(SEED)
+simulate: $(READY) ## simulated days, as many as asked: make simulate SEED=7 SEEDS=1 DAYS=30
+	$(BIN)/backupd simulate --seed $(or $(SEED),0) --seeds $(or $(SEEDS),100) --days $(or $(DAYS),30)
 
 suites: $(SERVERS) ## every test, without lint and type
 	$(PYTEST) -n 2 $(SUITES_PARALLEL) $(addprefix --ignore=,$(SUITES_SERVERS))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from backupd.application.available import AvailableBackups
 from backupd.application.backup_types import BackupTypes
 from backupd.application.backups import Backups
+from backupd.application.collections import Collections
 from backupd.application.condition import Conditions
 from backupd.application.copies import Copies
 from backupd.application.jobs import Jobs
@@ -40,6 +41,7 @@ class Application:
     verifications: Verifications
     copies: Copies
     condition: Conditions
+    collections: Collections
     jobs: Jobs
 
 
@@ -77,5 +79,6 @@ def build_application(
         verifications=Verifications(catalog=catalog, available=available, wake=wake),
         copies=Copies(catalog=catalog, clock=clock, targets=targets, available=available, wake=wake),
         condition=Conditions(catalog=catalog, clock=clock, targets=targets, wake=wake),
+        collections=Collections(catalog=catalog, clock=clock, targets=targets, wake=wake),
         jobs=Jobs(catalog=catalog, wake=wake, live_progress=live_progress),
     )
