@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import uuid
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -50,7 +51,7 @@ class Cluster(Source):
 
     def open(self) -> PointInTime:
         snapshot = f"{self._name}-{len(self._snapshots)}"
-        self._snapshots[snapshot] = f"uid-of-{snapshot}"
+        self._snapshots[snapshot] = str(uuid.uuid4())
         self._service.snapshots["apps", snapshot] = bytes(self.content)
         device = self._directory / f"device-{snapshot}"
         device.write_bytes(self.content)
