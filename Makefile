@@ -21,7 +21,7 @@ PYTEST := $(BIN)/python -m pytest -ra $(if $(CI),--require-all)
 # These share nothing with each other, so two may run at a time.
 SUITES_PARALLEL := $(addprefix tests/,unit contract property formats architecture crash simulation)
 # These talk to real servers, which each process of tests starts for itself: a file at a time, two side by side.
-SUITES_SERVERS := $(wildcard $(patsubst %,tests/contract/test_%*.py,gcs rados rbd s3 swift)) tests/integration/targets \
+SUITES_SERVERS := $(wildcard $(patsubst %,tests/contract/test_%*.py,csi gcs lvm rados rbd s3 swift)) tests/integration/targets \
 	tests/integration/sources
 SUITES_SERIAL := $(addprefix tests/,integration acceptance)
 
@@ -41,7 +41,7 @@ $(READY): pyproject.toml constraints.txt scripts/prepare
 	touch $@
 
 $(SERVERS): $(READY)
-	$(INSTALL) --editable '.[s3,gcs,swift,rados,test,dev,servers]'
+	$(INSTALL) --editable '.[s3,gcs,swift,rados,csi,test,dev,servers]'
 	scripts/prepare-servers $(BIN)/python
 	touch $@
 

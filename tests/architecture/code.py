@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PRODUCT = ("chunker", "targets", "backupd")
-FOLDERS = (*PRODUCT, "tests", "bench")
+FOLDERS = (*PRODUCT, "tests", "bench", "examples")
 
 
 def python_files(folders: tuple[str, ...] = FOLDERS) -> list[Path]:
