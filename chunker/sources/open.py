@@ -100,7 +100,13 @@ class _FileKind:
         return FileSource(address.path, allow_live=allow_live, direct_io=direct_io)
 
 
-_MAKERS: dict[str, MakeKind] = {}
+def _make_nbd(options: Mapping[str, Any]) -> Kind:
+    from chunker.sources.nbd import NbdKind
+
+    return NbdKind(options)
+
+
+_MAKERS: dict[str, MakeKind] = {"nbd": _make_nbd}
 
 
 def _names() -> set[str]:
