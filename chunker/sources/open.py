@@ -106,7 +106,13 @@ def _make_nbd(options: Mapping[str, Any]) -> Kind:
     return NbdKind(options)
 
 
-_MAKERS: dict[str, MakeKind] = {"nbd": _make_nbd}
+def _make_qemu(options: Mapping[str, Any]) -> Kind:
+    from chunker.sources.qemu import QemuKind
+
+    return QemuKind(options)
+
+
+_MAKERS: dict[str, MakeKind] = {"nbd": _make_nbd, "qemu": _make_qemu}
 
 
 def _names() -> set[str]:
