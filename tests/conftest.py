@@ -10,6 +10,7 @@ pytest_plugins = [
     "tests.support.servers.keystone",
     "tests.support.servers.rgw",
     "tests.support.servers.seaweedfs",
+    "tests.support.servers.storage_daemon",
     "tests.support.servers.swift",
     "tests.support.small_file_system",
 ]

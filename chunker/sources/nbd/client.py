@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,6 +53,7 @@ class Client:
         self.export = first.export
         self._free.append(first)
         self._count = 1
+        weakref.finalize(self, _abandon, self._free)  # For those who never close.
         self._count_max = effort.connections_max if self.export.is_multi_conn else 1
 
     def read_into(self, offset_bytes: int, buffer: memoryview) -> None:
@@ -81,7 +83,8 @@ class Client:
         """Close all connections; may be called twice."""
         self._closed.set()
         with self._changed:
-            free, self._free = self._free, []
+            free = [*self._free]
+            self._free.clear()
             self._count -= len(free)
         for connection in free:
             connection.close()
@@ -166,3 +169,8 @@ class Client:
             self._checked(self._connect()).close()
         except (ConnectionLost, Refused) as error:
             raise SourceMissing(f"{self._place}: {error}") from error
+
+
+def _abandon(connections: list[Connection]) -> None:
+    for connection in connections:
+        connection.abandon()

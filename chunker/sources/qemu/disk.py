@@ -6,7 +6,7 @@ import hashlib
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ class Wanted:
         return f"node {self.node}" if self.node is not None else f"device {self.device}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Disk:
     """A disk as it was found. ``qom_path`` is the device that uses it, if it is a guest's."""
 
@@ -67,11 +67,6 @@ def find(qmp: Qmp, wanted: Wanted) -> Disk:
         raise SourceMissing(f"node {name} is read-only: it is a backing file, or nothing writes to it")
     size_bytes, image = node["image"]["virtual-size"], node["file"]
     return Disk(node=name, size_bytes=size_bytes, image=image, shown=node, qom_path=devices.get(name))
-
-
-def again(qmp: Qmp, disk: Disk) -> Disk:
-    """Return the disk as it is now, for the same attempt."""
-    return replace(find(qmp, Wanted(node=disk.node)), attempt=disk.attempt)
 
 
 def clean(qmp: Qmp, disk: Disk, directory: Path, *, only: str | None = None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from weakref import WeakValueDictionary
 
 from chunker.errors import SourceBusy, SourceChanged, SourceError, SourceMissing, SourceUnreadable
 from chunker.sources.qemu.qmp import Qmp, QmpError, QmpLost
@@ -17,7 +18,8 @@ class Monitor:
         self.path = path
         self._timeout_s = timeout_s
         self._turn = threading.Lock()
-        self._frozen: set[str] = set()
+        # Weak, so that a point which its job had to give up does not keep the disk for ever.
+        self._frozen: WeakValueDictionary[str, object] = WeakValueDictionary()
 
     @contextmanager
     def talk(self) -> Iterator[Qmp]:
@@ -30,15 +32,15 @@ class Monitor:
         finally:
             self._turn.release()
 
-    def take(self, node: str) -> None:
-        """Take the one place that a disk has. SourceBusy."""
+    def take(self, node: str, holder: object) -> None:
+        """Take the one place that a disk has, for as long as ``holder`` lives at most. SourceBusy."""
         if node in self._frozen:
             raise SourceBusy(f"node {node} of {self.path} is being backed up by another job of this daemon")
-        self._frozen.add(node)
+        self._frozen[node] = holder
 
     def give_back(self, node: str) -> None:
         """Let the next attempt have the disk; may be called twice."""
-        self._frozen.discard(node)
+        self._frozen.pop(node, None)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from chunker.errors import SourceChanged, SourceError, SourceMissing
@@ -74,10 +74,10 @@ def open_group(site: Site, wanted: Sequence[Wanted]) -> list[QemuPoint]:
     with translated(what, lost=SourceMissing), ExitStack() as undo, site.monitor.talk() as qmp:
         found = [disks.find(qmp, one) for one in wanted]
         for disk in found:
-            site.monitor.take(disk.node)
+            site.monitor.take(disk.node, disk)
             undo.callback(site.monitor.give_back, disk.node)
             disks.clean(qmp, disk, site.space.directory)
-        attempts = [_attempt(qmp, disks.again(qmp, disk), site) for disk in found]
+        attempts = [_attempt(qmp, disk, site) for disk in found]
         for attempt in attempts:
             undo.callback(_undo, qmp, attempt, site)
         warning = _freeze(qmp, attempts, site)
@@ -91,13 +91,13 @@ def open_group(site: Site, wanted: Sequence[Wanted]) -> list[QemuPoint]:
 
 
 def _attempt(qmp: Qmp, disk: Disk, site: Site) -> _Attempt:
-    chain = Chain.of(disk.shown, prefix=site.prefix)
+    chain = Chain.of(disks.find(qmp, Wanted(node=disk.node)).shown, prefix=site.prefix)
     lost = chain.broken()
     if len(chain.bitmaps) >= CHAIN_MAX:
         lost = f"tracking was begun anew after {CHAIN_MAX} backups that failed"
         gone = [action("block-dirty-bitmap-remove", node=disk.node, name=one.name) for one in chain.bitmaps]
         qmp.transaction(gone)
-        chain = Chain.of({**disk.shown, "dirty-bitmaps": []}, prefix=site.prefix)
+        chain = replace(chain, bitmaps=())
     can_filter = disk.qom_path is not None and qmp.version >= _FILTER_SINCE
     if site.fleecing == "filter" and not can_filter:
         raise QmpError(f"node {disk.node}: fleecing = filter needs QEMU 7.1 and a device of a guest that uses the node")

@@ -1,0 +1,64 @@
+"""Backups of a disk of a real storage daemon, taken by a real daemon of ours."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chunker.extents import Extent
+from tests.support.daemon import Daemon, Place, serving
+from tests.support.qemu import SECTION
+from tests.support.servers.storage_daemon import DISK, Guest, MakeStorageDaemon, StorageDaemon
+
+SIZE_BYTES = 8 * 1024 * 1024
+BLOCK_BYTES = 64 * 1024
+
+
+@pytest.fixture
+def storage(make_storage_daemon: MakeStorageDaemon) -> StorageDaemon:
+    return make_storage_daemon(SIZE_BYTES)
+
+
+@pytest.fixture
+def guest(storage: StorageDaemon) -> Iterator[Guest]:
+    with closing(storage.guest()) as guest:
+        guest.write(0, random.Random(1).randbytes(SIZE_BYTES // 2))
+        yield guest
+
+
+@pytest.fixture
+async def daemon(tmp_path: Path, storage: StorageDaemon) -> AsyncIterator[Daemon]:
+    async with serving(Place(tmp_path, more=SECTION.format(root=storage.directory))) as daemon:
+        yield daemon
+
+
+@pytest.fixture
+async def volume(daemon: Daemon, storage: StorageDaemon) -> str:
+    return await daemon.add_source(f"qemu+qmp://{storage.monitor}?node={DISK}&nbd={storage.live}", name="disk")
+
+
+async def restored(daemon: Daemon, backup: Any) -> bytes:
+    return (await daemon.restore(backup, daemon.place.restores / backup["id"])).read_bytes()
+
+
+async def test_p1_exact_full_and_increment_of_a_running_disk(
+    daemon: Daemon, storage: StorageDaemon, guest: Guest, volume: str
+) -> None:
+    full = await daemon.back_up(volume)
+    assert full["statistics"]["read_bytes"] <= SIZE_BYTES
+    guest.write(BLOCK_BYTES, b"changed" * 1000)
+    guest.discard(Extent(4 * BLOCK_BYTES, 2 * BLOCK_BYTES))
+    guest.write(SIZE_BYTES - 512, b"x" * 512)
+    increment = await daemon.back_up(volume)
+    assert increment["full_read_reason"] is None
+    assert increment["statistics"]["read_bytes"] <= 4 * BLOCK_BYTES
+    assert storage.traces() == []
+    assert len(storage.bitmaps()) == 1
+    storage.stop()
+    assert await restored(daemon, increment) == storage.content()
+    assert (await restored(daemon, full))[: SIZE_BYTES // 2] == random.Random(1).randbytes(SIZE_BYTES // 2)
