@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from random import Random
 
 from backupd.errors import Conflict, CorruptObject
+from backupd.jobs.auditing import Audited, Auditing
 from backupd.jobs.resources import Resources
 from backupd.jobs.run import JobRun
-from backupd.model import Backup, BackupMode, BackupResult, BackupState, Job, Statistics, Volume
+from backupd.model import Audit, Backup, BackupMode, BackupResult, BackupState, Job, Statistics, Volume
 from backupd.pipeline import changes
 from backupd.pipeline.backup import BackupOptions, BackupPipeline
 from backupd.pipeline.budget import ByteBudget
@@ -57,15 +58,18 @@ class BackupBody:
             behind=await self._behind(backup),
             holders=await self._catalog.holders(backup.project, is_encrypted=backup.is_encrypted),
         )
+        audit = None
         published = await self._published(backup, opened)
         if published is None:
             volume = await self._catalog.volume(job.project, backup.volume_id)
-            published = await _Attempt(self._resources, job, run, backup, volume, opened).run()
+            attempt = _Attempt(self._resources, job, run, backup, volume, opened)
+            published = await attempt.run()
+            audit = attempt.audit
         await self._catalog.publish_backup(
             backup.id,
             job_id=job.id,
             fence=job.fence,
-            result=_result(published),
+            result=replace(_result(published), audit=audit),
             lagging=await self._lagging(backup, opened),
         )
 
@@ -141,6 +145,7 @@ class _Attempt:
         self._observed = Observe(opened.repository.target, name="+".join(backup.targets))
         self._repository = opened.repository.through(self._limited(self._observed))
         self._recorded: list[bytes] = []
+        self._audit: Audited | None = None
         self._started_s = resources.clock.monotonic()
 
     def _limited(self, target: Target) -> Target:
@@ -163,7 +168,7 @@ class _Attempt:
         point = await workers.run(self._open)
         try:
             await workers.run(point.check)
-            manifest = await self._store(point, await self._reading(point), index)
+            manifest = await self._store(point, await self._audited(point), index)
             await workers.run(point.check)
             published = await self._publish(manifest)
         except BaseException:
@@ -174,6 +179,11 @@ class _Attempt:
         finally:
             await self._let_go(point.close)
         return published
+
+    @property
+    def audit(self) -> Audit | None:
+        """What was audited, for whoever publishes."""
+        return self._audit.audit if self._audit else None
 
     async def _let_go(self, end: Callable[[], None]) -> None:
         """Do what ends a point, without waiting for ever when each thread hangs in a device that does not answer."""
@@ -206,12 +216,23 @@ class _Attempt:
                 _log.warning("job %s: a pack of an earlier attempt cannot be used: %s", self._job.id, error)
         return index
 
-    async def _reading(self, point: PointInTime) -> Reading:
+    async def _audited(self, point: PointInTime) -> Reading:
+        """Return what to read, once a part of what need not be read was looked at."""
+        parent = await self._parent()
+        reading = changes.everything(point) if parent is None else await self._reading(parent, point)
+        auditing = Auditing(self._resources, self._job, self._backup, self._volume)
+        self._audit = await auditing.audited(point, reading, parent, self._repository)
+        return self._audit.reading
+
+    async def _parent(self) -> Manifest | None:
         if self._backup.mode is BackupMode.FULL or self._backup.parent_id is None:
-            return changes.everything(point)
+            return None
         parent = await self._repository.manifest(self._backup.parent_id)
         if parent is None:
             raise CorruptObject(f"the manifest of parent backup {self._backup.parent_id} is lost")
+        return parent
+
+    async def _reading(self, parent: Manifest, point: PointInTime) -> Reading:
         reading = await self._resources.workers.run(changes.since, parent, point)
         if reading.full_read_reason is not None:
             _log.warning("backup %s reads the whole volume: %s", self._backup.id, reading.full_read_reason)
@@ -244,7 +265,18 @@ class _Attempt:
             duration_s=self._resources.clock.monotonic() - self._started_s,
             requests=self._observed.counters.requests,
         )
-        return self._manifest(point, reading, tree.root, statistics)
+        return self._manifest(point, reading, tree.root, self._with_audit(statistics))
+
+    def _with_audit(self, statistics: Statistics) -> Statistics:
+        found = self._audit.found if self._audit else None
+        if found is None:
+            return statistics
+        return replace(
+            statistics,
+            read_bytes=statistics.read_bytes + found.read_bytes,
+            audited_chunks=found.chunks,
+            audited_bytes=found.read_bytes,
+        )
 
     def _manifest(self, point: PointInTime, reading: Reading, root: Pointer | None, statistics: Statistics) -> Manifest:
         backup = self._backup

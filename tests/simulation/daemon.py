@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from backupd.config import AuditConfig
 from backupd.jobs.backup import BackupBody
 from backupd.jobs.delete import DeleteBody
 from backupd.jobs.forgetting import forgetting
@@ -134,6 +135,7 @@ class Daemon:
             open_source=self._shared.open_source,
             check_destination=lambda _path, _overwrite: None,
             job_memory_bytes=JOB_MEMORY_BYTES,
+            audit=AuditConfig(cover_within_backups=8),
             budgets=self.budgets,
         )
         bodies: dict[JobKind, JobBody] = {
