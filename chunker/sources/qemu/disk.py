@@ -81,7 +81,7 @@ def clean(qmp: Qmp, disk: Disk, directory: Path, *, only: str | None = None) -> 
             _drop_export(qmp, export["id"])
     for job in qmp.run("query-jobs"):
         if is_ours(job["id"], JOB):
-            cancel_job(qmp, job["id"])
+            _end_job(qmp, job["id"])
     nodes = [node["node-name"] for node in qmp.run("query-named-block-nodes", flat=True)]
     _drop(qmp, [name for name in nodes if is_ours(name, ACCESS)])
     filters = [name for name in nodes if is_ours(name, FILTER)]
@@ -107,11 +107,14 @@ def drop_export(qmp: Qmp, name: str) -> None:
         _drop_export(qmp, name)
 
 
-def cancel_job(qmp: Qmp, name: str) -> None:
-    """End a job and wait for that, unless it has ended."""
-    with suppress(QmpError):  # It ended by itself meanwhile.
+def _end_job(qmp: Qmp, name: str) -> None:
+    with suppress(QmpError):  # It has ended by itself.
         qmp.run("job-cancel", id=name)
-        qmp.wait("JOB_STATUS_CHANGE", lambda data: data.get("id") == name and data.get("status") == "null")
+    while status := next((job["status"] for job in qmp.run("query-jobs") if job["id"] == name), None):
+        if status == "concluded":
+            qmp.run("job-dismiss", id=name)
+        else:
+            qmp.wait("JOB_STATUS_CHANGE", lambda data: data.get("id") == name)
 
 
 def _drop_export(qmp: Qmp, name: str) -> None:

@@ -71,7 +71,7 @@ class QemuSource:
 def open_group(site: Site, wanted: Sequence[Wanted]) -> list[QemuPoint]:
     """Freeze several disks of one QEMU at one and the same instant. As ``QemuSource.open``."""
     what = f"{', '.join(map(str, wanted))} of {site.monitor.path}"
-    with translated(what, lost=SourceMissing), ExitStack() as undo, site.monitor.talk() as qmp:
+    with translated(what, lost=SourceMissing), site.monitor.talk() as qmp, ExitStack() as undo:
         found = [disks.find(qmp, one) for one in wanted]
         for disk in found:
             site.monitor.take(disk.node, disk)

@@ -62,3 +62,17 @@ async def test_p1_exact_full_and_increment_of_a_running_disk(
     storage.stop()
     assert await restored(daemon, increment) == storage.content()
     assert (await restored(daemon, full))[: SIZE_BYTES // 2] == random.Random(1).randbytes(SIZE_BYTES // 2)
+
+
+async def test_a_killed_qemu_is_read_in_full_once_with_the_reason(
+    daemon: Daemon, storage: StorageDaemon, guest: Guest, volume: str
+) -> None:
+    await daemon.back_up(volume)
+    guest.flush()
+    storage.kill()
+    storage.start()
+    first = await daemon.back_up(volume)
+    assert (first["mode"], first["read_as"]) == ("incremental", "whole")
+    assert "QEMU was killed" in first["full_read_reason"]
+    second = await daemon.back_up(volume)
+    assert (second["read_as"], second["full_read_reason"]) == ("tracked", None)

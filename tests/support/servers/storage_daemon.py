@@ -59,8 +59,19 @@ class StorageDaemon:
             address = {"type": "unix", "data": {"path": str(self.live)}}
             qmp.run("nbd-server-start", addr=address, max_connections=64)
             for disk in self._disks:
-                export = {"type": "nbd", "id": f"live-{disk}", "node_name": disk, "name": disk, "writable": True}
-                qmp.run("block-export-add", **export)
+                self._export(qmp, disk)
+
+    def _export(self, qmp: Qmp, disk: str) -> None:
+        export = {"type": "nbd", "id": f"live-{disk}", "node_name": disk, "name": disk, "writable": True}
+        qmp.run("block-export-add", **export)
+
+    def resize(self, size_bytes: int, disk: str = DISK) -> None:
+        """Give a disk another size, while no guest is connected: QEMU refuses it for one that is exported."""
+        with self.qmp() as qmp:
+            qmp.run("block-export-del", id=f"live-{disk}", mode="hard")
+            qmp.wait("BLOCK_EXPORT_DELETED", lambda data: data["id"] == f"live-{disk}")
+            qmp.run("block_resize", node_name=disk, size=size_bytes)
+            self._export(qmp, disk)
 
     def stop(self) -> None:
         """End it in good order, as when a guest is shut down."""
