@@ -12,6 +12,7 @@ pytest_plugins = [
     "tests.support.servers.seaweedfs",
     "tests.support.servers.storage_daemon",
     "tests.support.servers.swift",
+    "tests.support.servers.virtual_machine",
     "tests.support.small_file_system",
 ]
 

@@ -76,3 +76,23 @@ async def test_a_killed_qemu_is_read_in_full_once_with_the_reason(
     assert "QEMU was killed" in first["full_read_reason"]
     second = await daemon.back_up(volume)
     assert (second["read_as"], second["full_read_reason"]) == ("tracked", None)
+
+
+async def test_an_increment_of_a_huge_image_reads_what_changed_and_nothing_else(
+    tmp_path: Path, make_storage_daemon: MakeStorageDaemon
+) -> None:
+    tib, dirty = 1024**4, 100
+    storage = make_storage_daemon(tib)
+    section = SECTION.format(root=storage.directory) + "reserve = false\n[audit]\ncover_within_days = 0\n"
+    chance = random.Random(1)
+    async with serving(Place(tmp_path, more=section)) as daemon:
+        volume = await daemon.add_source(f"qemu+qmp://{storage.monitor}?node={DISK}&nbd={storage.live}", name="disk")
+        await daemon.back_up(volume)
+        with closing(storage.guest()) as guest:
+            for block in chance.sample(range(tib // BLOCK_BYTES), dirty):
+                guest.write(block * BLOCK_BYTES, chance.randbytes(BLOCK_BYTES))
+        increment = await daemon.back_up(volume)
+    statistics = increment["statistics"]
+    assert increment["read_as"] == "tracked"
+    assert statistics["new_chunks"] == dirty
+    assert statistics["read_bytes"] <= dirty * BLOCK_BYTES
