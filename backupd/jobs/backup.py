@@ -166,6 +166,8 @@ class _Attempt:
         workers = self._resources.workers
         index = await self._index()
         point = await workers.run(self._open)
+        if warning := getattr(point, "warning", None):  # Only few kinds of points have anything to say.
+            _log.warning("backup %s: %s", self._backup.id, warning)
         try:
             await workers.run(point.check)
             manifest = await self._store(point, await self._audited(point), index)

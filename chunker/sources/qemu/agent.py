@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 _SYNC_BYTE = b"\xff"
+_LINE_BYTES_MAX = 1024 * 1024
 
 
 class AgentSilent(Exception):
@@ -44,10 +45,10 @@ def quiesced(path: str | None, *, timeout_s: float) -> Iterator[str | None]:
 class _Agent:
     def __init__(self, path: str, timeout_s: float) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._received = b""
         try:
             self._socket.settimeout(timeout_s)
             self._socket.connect(path)
-            self._lines = self._socket.makefile("rb")
             self._sync()
         except BaseException:
             self._socket.close()
@@ -61,7 +62,6 @@ class _Agent:
         return answer.get("return")
 
     def close(self) -> None:
-        self._lines.close()
         self._socket.close()
 
     def _sync(self) -> None:
@@ -73,10 +73,16 @@ class _Agent:
             pass
 
     def _receive(self) -> dict[str, Any]:
+        # No file around the socket: that could not be read any more once an answer was late.
         try:
-            line = self._lines.readline(1024 * 1024)
+            while b"\n" not in self._received:
+                received = self._socket.recv(65536)
+                if not received or len(self._received) > _LINE_BYTES_MAX:
+                    raise AgentSilent("the guest agent has hung up")
+                self._received += received
         except TimeoutError as error:
             raise AgentSilent("the guest agent does not answer in time") from error
+        line, _, self._received = self._received.partition(b"\n")
         try:
             answer = json.loads(line.rpartition(_SYNC_BYTE)[2])
         except ValueError as error:

@@ -69,7 +69,7 @@ class Backups:
         """Back up: read what changed, publish, and let tracking go on from there."""
         with opened(source) as point:
             content = bytearray(self.content)
-            extents: tuple[Extent, ...] | None = (Extent(0, SIZE_BYTES),)
+            extents: tuple[Extent, ...] = (Extent(0, SIZE_BYTES),)
             if self.parent is not None:
                 changes = point.changed_since(self.parent)
                 assert changes.extents is not None, changes.reason
