@@ -11,7 +11,6 @@ import socket
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -25,18 +24,26 @@ from backupd.application.paths import check_address, check_destination
 from backupd.catalog.store import Catalog
 from backupd.clock import Clock, SystemClock
 from backupd.config import Config, PathsConfig, TargetConfig
+from backupd.configured_targets import OpenTarget, limited, open_again, open_targets
 from backupd.errors import ConfigError
 from backupd.jobs.backup import BackupBody
 from backupd.jobs.catching_up import CatchingUp
+from backupd.jobs.collect import CollectBody
+from backupd.jobs.collecting import Collecting
 from backupd.jobs.copy import CopyBody
 from backupd.jobs.delete import DeleteBody
+from backupd.jobs.deleting import Deleting
+from backupd.jobs.enlisting import Enlisting
 from backupd.jobs.fitness import Fitness, ProbedTarget
 from backupd.jobs.forgetting import forgetting
 from backupd.jobs.probe import ProbeBody
+from backupd.jobs.repair import RepairBody
 from backupd.jobs.replicate import ReplicateBody
 from backupd.jobs.resources import Resources
 from backupd.jobs.restore import RestoreBody
 from backupd.jobs.run import JobRun
+from backupd.jobs.scrub import ScrubBody
+from backupd.jobs.scrubbing import Scrubbing
 from backupd.jobs.verify import VerifyBody
 from backupd.jobs.worker import JobBody, Worker
 from backupd.loop_lag import LoopLag
@@ -48,13 +55,7 @@ from chunker.errors import SourceMisconfigured
 from chunker.sources.base import Source
 from chunker.sources.open import Sources
 from targets.base import Target
-from targets.errors import TargetError
-from targets.open import open_target, redact
 from targets.probe import ServerClock
-from targets.wrappers.limit import Limit
-from targets.wrappers.observe import Observe
-from targets.wrappers.retry import Retry
-from targets.wrappers.single_writer import SingleWriter
 
 _LEASE_S = 30.0
 _APPLICATION_THREADS = 2  # One may hang on a path of a dead device while the other parses requests.
@@ -86,11 +87,12 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
         stack.push_async_callback(catalog.aclose)
         await apply_configuration(config, catalog, clock)
         sources = _sources(config)
-        opened = await _open_targets(config, clock, stack)
+        opened = await open_targets(config, clock, stack)
         observed = {name: one.observed for name, one in opened.items()}
         targets = {name: one.limited for name, one in opened.items()}
         fitness = Fitness(catalog=catalog, clock=clock, targets=_probed(config, opened, clock))
-        repositories = Repositories(targets, keyring, clock, state.indexes, fitness.require)
+        enlisting = Enlisting(catalog, _node(state))
+        repositories = Repositories(targets, keyring, clock, state.indexes, fitness.require, enlisting)
         stack.callback(repositories.close)
         workers = Workers(config.daemon.workers or os.cpu_count() or 1, spare_count=_SPARE_THREADS)
         stack.callback(workers.close)
@@ -98,6 +100,9 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
         published: asyncio.Queue[Job] = asyncio.Queue(_PUBLISHED_MAX)
         worker = _worker(config, state, clock, catalog, sources, repositories, workers, fitness, published)
         catching_up = CatchingUp(catalog, clock, observed, wake=worker.wake, interval_s=config.daemon.copies_interval_s)
+        scrubbing = Scrubbing(catalog, clock, config.targets, wake=worker.wake)
+        deleting = Deleting(catalog, clock, wake=worker.wake)
+        collecting = Collecting(catalog, clock, _intervals(config), wake=worker.wake)
         application = build_application(
             catalog=catalog,
             clock=clock,
@@ -118,6 +123,9 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
             looking = [
                 tasks.create_task(lag.run(), name="loop lag"),
                 tasks.create_task(catching_up.run(), name="catching up"),
+                tasks.create_task(scrubbing.run(), name="scrubbing"),
+                tasks.create_task(collecting.run(), name="collecting"),
+                tasks.create_task(deleting.run(), name="deleting"),
                 tasks.create_task(application.retention.run(published), name="retention"),
             ]
             try:
@@ -159,17 +167,30 @@ def _worker(
         JobKind.COPY: CopyBody(resources),
         JobKind.REPLICATE: ReplicateBody(resources),
         JobKind.PROBE: ProbeBody(fitness),
+        JobKind.SCRUB: ScrubBody(resources),
+        JobKind.REPAIR: RepairBody(resources),
+        JobKind.COLLECT: CollectBody(
+            resources, state.collections, lambda target: config.targets[target].collect_live_share_min
+        ),
     }
     # The state directory is locked, so whatever this owner still holds is what it held when it died.
     return Worker(
         catalog,
         clock,
-        f"{socket.gethostname()}:{state.path}",
-        {kind: forgetting(body, repositories) for kind, body in bodies.items()},
+        _node(state),
+        {kind: forgetting(body, repositories, catalog) for kind, body in bodies.items()},
         running_jobs_max=daemon.running_jobs_max,
         lease_s=_LEASE_S,
         shutdown_timeout_s=daemon.shutdown_timeout_s,
     )
+
+
+def _node(state: StateDir) -> str:
+    return f"{socket.gethostname()}:{state.path}"
+
+
+def _intervals(config: Config) -> dict[str, float]:
+    return {name: target.collect_interval_s for name, target in config.targets.items()}
 
 
 def _announced(body: JobBody, published: asyncio.Queue[Job]) -> JobBody:
@@ -197,50 +218,7 @@ def _check_destination(paths: PathsConfig, path: str, overwrite: bool) -> None: 
     check_destination(path, overwrite=overwrite, allowed=paths.restores)
 
 
-@dataclass(frozen=True, slots=True)
-class _OpenTarget:
-    """One configured target: what everything goes through is counted, and is limited for who does work."""
-
-    bare: Target
-    observed: Observe
-    limited: Target
-    writer: SingleWriter | None
-
-
-async def _open_targets(config: Config, clock: Clock, stack: AsyncExitStack) -> dict[str, _OpenTarget]:
-    opened, problems = {}, []
-    for name, target in config.targets.items():
-        try:
-            opened[name] = await _open_target(target, clock, stack)
-        except TargetError as error:
-            problems.append(_target_problem(target, str(error)))
-    if problems:
-        raise ConfigError(*problems)
-    return opened
-
-
-def _target_problem(config: TargetConfig, reason: str) -> str:
-    """Return what a driver says about its url or an option of it, with the key that the file has for that."""
-    section = f"targets.{config.name}"
-    if reason.startswith("option "):
-        return f"{section}.options.{reason.removeprefix('option ')}"
-    reason = reason.removeprefix("target url: ").removeprefix(f"target url {redact(config.url)}: ")
-    return f"{section}.url = {redact(config.url)!r}: {reason}"
-
-
-async def _open_target(config: TargetConfig, clock: Clock, stack: AsyncExitStack) -> _OpenTarget:
-    target = await _open_again(config)
-    stack.push_async_callback(target.aclose)
-    observed = Observe(target, name=config.name, monotonic=clock.monotonic)
-    writer = SingleWriter(observed) if config.single_writer else None
-    return _OpenTarget(target, observed, _limited(writer or observed, config, clock), writer)
-
-
-async def _open_again(config: TargetConfig) -> Target:
-    return await asyncio.to_thread(partial(open_target, config.url, **config.options))
-
-
-def _probed(config: Config, opened: Mapping[str, _OpenTarget], clock: Clock) -> dict[str, ProbedTarget]:
+def _probed(config: Config, opened: Mapping[str, OpenTarget], clock: Clock) -> dict[str, ProbedTarget]:
     return {
         name: ProbedTarget(
             url=config.targets[name].url,
@@ -254,19 +232,7 @@ def _probed(config: Config, opened: Mapping[str, _OpenTarget], clock: Clock) -> 
 
 
 async def _open_other(config: TargetConfig, clock: Clock) -> Target:
-    return _limited(await _open_again(config), config, clock)
-
-
-def _limited(target: Target, config: TargetConfig, clock: Clock) -> Target:
-    # Retry inside, so that its deadline is for the operation and not for the turn that it waits for.
-    retried = Retry(target, retries_max=config.retries_max, timeout_s=config.operation_timeout_s, sleep=clock.sleep)
-    return Limit(
-        retried,
-        operations_max=config.operations_max,
-        bytes_per_s=config.bytes_per_s,
-        monotonic=clock.monotonic,
-        sleep=clock.sleep,
-    )
+    return limited(await open_again(config), config, clock)
 
 
 @asynccontextmanager

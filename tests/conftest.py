@@ -14,6 +14,9 @@ pytest_plugins = [
     "tests.support.servers.swift",
     "tests.support.servers.virtual_machine",
     "tests.support.small_file_system",
+    # These import some of those above, which must be known as plugins by then.
+    "tests.support.cloning_file_systems",
+    "tests.support.rbd_images",
 ]
 
 # No deadline for one example: a busy machine is no failure, and pytest limits the whole test.
@@ -27,4 +30,3 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="fail a test that this machine cannot run, instead of reporting it as not run",
     )
-    parser.addoption("--seed", type=int, default=None, help="do only the simulated run with this seed")

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from backupd.application.available import AvailableBackups
 from backupd.application.backup_types import BackupTypes
 from backupd.application.backups import Backups
+from backupd.application.collections import Collections
+from backupd.application.condition import Conditions
 from backupd.application.copies import Copies
 from backupd.application.jobs import Jobs
 from backupd.application.paths import Paths
@@ -38,6 +40,8 @@ class Application:
     restores: Restores
     verifications: Verifications
     copies: Copies
+    condition: Conditions
+    collections: Collections
     jobs: Jobs
 
 
@@ -74,5 +78,7 @@ def build_application(
         restores=Restores(catalog=catalog, available=available, paths=paths, wake=wake),
         verifications=Verifications(catalog=catalog, available=available, wake=wake),
         copies=Copies(catalog=catalog, clock=clock, targets=targets, available=available, wake=wake),
+        condition=Conditions(catalog=catalog, clock=clock, targets=targets, wake=wake),
+        collections=Collections(catalog=catalog, clock=clock, targets=targets, wake=wake),
         jobs=Jobs(catalog=catalog, wake=wake, live_progress=live_progress),
     )

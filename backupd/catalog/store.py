@@ -6,13 +6,17 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from backupd.catalog import audits, backups, jobs, policy, schema
+from backupd.catalog import audits, backups, holds, jobs, policy, published, schema
+from backupd.catalog.collections import Collections
+from backupd.catalog.condition import Condition
+from backupd.catalog.holds import FailedDeletion
 from backupd.clock import Clock
 from backupd.errors import CatalogError
 from backupd.model import (
@@ -22,6 +26,7 @@ from backupd.model import (
     BackupResult,
     BackupType,
     Failure,
+    Hold,
     Job,
     JobKind,
     JobState,
@@ -38,12 +43,17 @@ _BUSY_TIMEOUT_MS = 30_000
 
 
 class Catalog:
-    """The only code that talks to the database. Its methods say what they raise."""
+    """The only code that talks to the database. Its methods say what they raise.
+
+    ``condition`` is its part about verifications and damage.
+    """
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
         self._clock = clock
+        self.condition = Condition(self._run)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="catalog")
+        self.collections = Collections(self._run)
 
     @classmethod
     async def open(cls, url: str, clock: Clock) -> Self:
@@ -145,10 +155,18 @@ class Catalog:
         )
 
     async def publish_backup(
-        self, backup_id: str, *, job_id: str, fence: int, result: BackupResult, lagging: Collection[str] = ()
+        self,
+        backup_id: str,
+        *,
+        job_id: str,
+        fence: int,
+        result: BackupResult,
+        lagging: Collection[str] = (),
+        finished_at: datetime | None = None,
     ) -> None:
         """Creating -> available; ``lagging`` of its targets do not have all of it yet.
 
+        ``finished_at`` is what its manifest says, so that a catalog that is rebuilt from that says the same.
         LeaseLost unless the job is held with that fence; Conflict.
         """
         await self._run(
@@ -158,7 +176,7 @@ class Catalog:
             fence=fence,
             result=result,
             lagging=lagging,
-            now=self._clock.now(),
+            now=finished_at or self._clock.now(),
         )
 
     async def copies(self, backup_id: str) -> list[BackupCopy]:
@@ -181,6 +199,16 @@ class Catalog:
         """Write down that ``target`` has all of a backup. LeaseLost."""
         await self._run(backups.complete_copy, backup_id, target, job_id=job_id, fence=fence)
 
+    async def add_published(
+        self, volumes: Sequence[Volume], found: Sequence[Backup], copies: Sequence[BackupCopy]
+    ) -> None:
+        """Add what targets tell of published backups to a new catalog, all of it or nothing."""
+        await self._run(published.add, volumes, found, copies)
+
+    async def set_volume_source(self, volume_id: str, source: str) -> None:
+        """Say where a volume is. NotFound."""
+        await self._run(policy.set_volume_source, volume_id, source)
+
     async def store_probe(self, value: TargetProbe) -> None:
         """Keep the last probe of a target."""
         await self._run(policy.store_probe, value)
@@ -189,8 +217,27 @@ class Catalog:
         """Return the last probe of a target."""
         return await self._run(policy.probe, target)
 
+    async def hold_backup(self, value: Hold) -> None:
+        """Keep a backup from being deleted. NotFound; Conflict when it is being deleted."""
+        await self._run(holds.hold, value)
+
+    async def release_backup(self, backup_id: str) -> None:
+        """End the hold on a backup."""
+        await self._run(holds.release, backup_id)
+
+    async def holds(self, backup_ids: Collection[str] | None = None) -> dict[str, Hold]:
+        """Return the holds on backups, or on some of them, by the id of the backup."""
+        return await self._run(holds.of, backup_ids)
+
+    async def failed_deletions(self) -> list[FailedDeletion]:
+        """Return the backups whose last deletion failed because of a target."""
+        return await self._run(holds.failed_deletions)
+
     async def begin_delete(self, backup_id: str, job: Job) -> None:
-        """Available | error -> deleting. Conflict, also while anything uses the backup."""
+        """Available | error -> deleting. Conflict, also while somebody holds the backup.
+
+        The job is not claimed before those have ended that use the backup, or another one that is made on top of it.
+        """
         await self._run(backups.begin_delete, backup_id, job)
 
     async def keep_backup(self, backup_id: str, *, job_id: str, fence: int) -> None:

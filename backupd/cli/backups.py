@@ -16,10 +16,11 @@ _COLUMNS = (
     "state",
     "mode",
     "read_as",
-    "is_suspect",
     "size_bytes",
     "stored_bytes",
     "created_at",
+    "verified_at",
+    "condition",
     "id",
 )
 
@@ -34,6 +35,10 @@ def register(nouns: Any, shared: ArgumentParser) -> None:
     deleting = noun.verb("delete", "delete a backup; every other one stays whole", delete)
     deleting.add_argument("backup", help="id")
     add_wait(deleting)
+    holding = noun.verb("hold", "keep a backup from being deleted, by retention, too", hold)
+    holding.add_argument("backup", help="id")
+    holding.add_argument("--reason", default="held by an operator", help="shown to whoever wants to delete it")
+    noun.verb("release", "end the hold on a backup", release).add_argument("backup", help="id")
 
 
 def _register_create(creating: ArgumentParser) -> None:
@@ -96,11 +101,33 @@ async def delete(context: Context, arguments: Namespace) -> None:
     await started(context, answer, wait=arguments.wait)
 
 
+async def hold(context: Context, arguments: Namespace) -> None:
+    """Hold one backup."""
+    path = path_of("backups", arguments.backup, "hold")
+    context.output.one(await context.client.put(path, {"reason": arguments.reason}))
+
+
+async def release(context: Context, arguments: Namespace) -> None:
+    """Release one backup."""
+    await context.client.delete(path_of("backups", arguments.backup, "hold"))
+    context.output.done("released")
+
+
 def _row(backup: dict[str, Any], volume_names: dict[str, str]) -> dict[str, Any]:
     stored_bytes = (backup["statistics"] or {}).get("stored_bytes")
+    verified_at = (backup["verification"] or {}).get("verified_at")
+    volume = volume_names.get(backup["volume_id"])
     return {
         **backup,
-        "volume": volume_names.get(backup["volume_id"]),
-        "is_suspect": backup["suspect_reason"] is not None,
+        "volume": volume,
         "stored_bytes": stored_bytes,
+        "verified_at": verified_at,
+        "condition": _condition(backup),
     }
+
+
+def _condition(backup: dict[str, Any]) -> str | None:
+    # Verified says nothing about what has happened to it since, so only what is wrong is told.
+    if backup["is_damaged"]:
+        return "damaged"
+    return "suspect" if backup["suspect_reason"] is not None else None

@@ -5,20 +5,32 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from datetime import datetime
+from functools import partial
 from random import Random
 
 from backupd.errors import Conflict, CorruptObject
 from backupd.jobs.auditing import Audited, Auditing
 from backupd.jobs.resources import Resources
 from backupd.jobs.run import JobRun
-from backupd.model import Audit, Backup, BackupMode, BackupResult, BackupState, Job, Statistics, Volume
+from backupd.model import (
+    Audit,
+    Backup,
+    BackupMode,
+    BackupResult,
+    BackupState,
+    Job,
+    RepositoryName,
+    Statistics,
+    Volume,
+)
 from backupd.pipeline import changes
 from backupd.pipeline.backup import BackupOptions, BackupPipeline
 from backupd.pipeline.budget import ByteBudget
 from backupd.pipeline.changes import Reading
 from backupd.pipeline.progress import ProgressMeter
 from backupd.pipeline.read_back import read_back
-from backupd.pipeline.stored import StoredChunks
+from backupd.pipeline.stored import FindCondemned, StoredChunks
 from backupd.pipeline.workers import settle
 from backupd.repository import layout
 from backupd.repository.index import ChunkIndex
@@ -71,6 +83,7 @@ class BackupBody:
             fence=job.fence,
             result=replace(_result(published), audit=audit),
             lagging=await self._lagging(backup, opened),
+            finished_at=datetime.fromisoformat(published.finished_at),
         )
 
     async def _published(self, backup: Backup, opened: Opened) -> Manifest | None:
@@ -259,6 +272,8 @@ class _Attempt:
                 index,
                 self._record,
                 is_everywhere=lambda: not self._opened.lagging,
+                damaged=await self._damaged(),
+                find_condemned=await self._condemned(),
             ),
         )
         tree = await pipeline.run()
@@ -280,6 +295,14 @@ class _Attempt:
             audited_bytes=found.read_bytes,
         )
 
+    async def _condemned(self) -> FindCondemned | None:
+        """Return who knows what not to rely on; nobody, when nothing is condemned now: later it waits for this job."""
+        backup, collections = self._backup, self._catalog.collections
+        names = [RepositoryName(backup.project, target, backup.is_encrypted) for target in self._opened.targets]
+        if not await collections.has_condemned(names):
+            return None
+        return partial(collections.condemned_among, names)
+
     def _manifest(self, point: PointInTime, reading: Reading, root: Pointer | None, statistics: Statistics) -> Manifest:
         backup = self._backup
         return Manifest(
@@ -299,6 +322,13 @@ class _Attempt:
             source_token=point.token,
             statistics=asdict(statistics),
         )
+
+    async def _damaged(self) -> frozenset[bytes]:
+        """Return the packs that are damaged on a target that the backup goes to."""
+        keys = await self._catalog.condition.damaged_keys(
+            self._backup.project, self._opened.targets, is_encrypted=self._backup.is_encrypted
+        )
+        return frozenset(pack_id for key in keys if (pack_id := layout.pack_id(key)) is not None)
 
     async def _read_back(self, budget: ByteBudget) -> None:
         """Check what was stored, as far as the type's budget goes, before anybody relies on it."""
@@ -334,7 +364,21 @@ class _Attempt:
             if self._backup.copies:
                 await self._withdraw(manifest.backup_id)
             raise
+        await self._look_for(manifest.backup_id)
         return manifest
+
+    async def _look_for(self, backup_id: str) -> None:
+        """Believe no target that has only said that it has stored a manifest. CorruptObject."""
+        try:
+            if await self._repository.has_manifest(backup_id):
+                return
+        except TargetError as error:
+            _log.warning("backup %s: nobody can look now whether its manifest is there: %s", backup_id, error)
+            return
+        raise CorruptObject(
+            f"{layout.manifest(backup_id)} is lost: the target has just said that it has stored it, and has no such "
+            "object"
+        )
 
     async def _withdraw(self, backup_id: str) -> None:
         """Take back what some targets have of a backup that too few have; what stays can be deleted like any."""

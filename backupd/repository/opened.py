@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backupd.clock import Clock
-from backupd.errors import ConfigError, CorruptObject, RepositoryMismatch
+from backupd.errors import BackupdError, ConfigError, CorruptObject, RepositoryMismatch
+from backupd.model import RepositoryName
 from backupd.repository import layout
 from backupd.repository.description import Description
 from backupd.repository.index import ChunkIndex
 from backupd.repository.keyring import Keyring
 from backupd.repository.repository import Repository, new_description, read_description
+from chunker.errors import UnknownFormat
 from targets.base import Target
 from targets.errors import ObjectExists, ObjectNotFound, TargetError
 from targets.wrappers.mirror import Mirror
@@ -24,6 +26,8 @@ from targets.wrappers.prefix import Prefix
 
 CheckFit = Callable[[str], Awaitable[None]]
 """Raise unless a target, given by name, may be written to."""
+Enlist = Callable[[RepositoryName, Target], Awaitable[None]]
+"""Tell whoever collects a repository that this daemon writes to it; learn what not to rely on there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ _LOST = (
 class Repositories:
     """Opens repositories and their chunk indexes on first use and keeps them until ``close``.
 
-    ``check_fit`` is asked before a target is written to.
+    ``check_fit`` is asked before a target is written to; ``enlist`` before anything in a repository is relied on.
     """
 
     def __init__(
@@ -69,12 +73,14 @@ class Repositories:
         clock: Clock,
         index_dir: Path,
         check_fit: CheckFit | None = None,
+        enlist: Enlist | None = None,
     ) -> None:
         self._targets = targets
         self._keyring = keyring
         self._clock = clock
         self._index_dir = index_dir
         self._check_fit = check_fit
+        self._enlist = enlist
         self._found: dict[_Name, _Found] = {}
         self._indexes: dict[str, ChunkIndex] = {}
         self._locks: dict[_Name | str, asyncio.Lock] = {}
@@ -86,15 +92,18 @@ class Repositories:
         """
         found: dict[str, _Found] = {}
         errors: dict[str, TargetError] = {}
+        damaged: list[CorruptObject] = []
         for target in self._configured(targets):
             try:
                 if (one := await self._find((project, target, is_encrypted))) is not None:
                     found[target] = one
             except TargetError as error:
                 errors[target] = error
+            except CorruptObject as error:  # Another one may have it as it should be.
+                damaged.append(error)
         if not found:
             lost = CorruptObject(f"{layout.REPOSITORY} is lost: the target has no such object")
-            raise next(iter(errors.values()), lost)
+            raise next(iter([*errors.values(), *damaged]), lost)
         _check_alike(found)
         members = {target: self._scoped((project, target, is_encrypted)) for target in [*found, *errors]}
         store = next(iter(members.values()))
@@ -133,11 +142,31 @@ class Repositories:
             if target not in found:
                 found[target] = await self._copy((project, target, is_encrypted), original)
         _check_alike(found)
+        await self._enlist_on([name for name in names if name[1] in live], lagging, quorum=quorum)
         members = {target: self._scoped((project, target, is_encrypted)) for target in targets}
         if len(members) == 1:
             return Opened(Repository(members[targets[0]], original.opened), tuple(targets), lagging)
         mirror = Mirror(members, quorum=quorum, behind=lagging)
         return Opened(Repository(mirror, original.opened), tuple(targets), mirror.lagging)
+
+    async def enlist(self, name: RepositoryName) -> None:
+        """Tell whoever else collects a repository that this daemon changes it."""
+        if self._enlist is not None:
+            await self._enlist(name, self.part_of(name))
+
+    async def _enlist_on(self, names: Sequence[_Name], lagging: dict[str, str], *, quorum: int) -> None:
+        """Enlist on targets; one that fails joins ``lagging``, unless too few are left."""
+        if self._enlist is None:
+            return
+        left = len(names)
+        for name in names:
+            try:
+                await self._enlist(RepositoryName(*name), self._scoped(name))
+            except TargetError as error:
+                left -= 1
+                if left < quorum:
+                    raise
+                lagging[name[1]] = f"{error.code}: {error}"
 
     async def _ask(
         self, names: Sequence[_Name], lagging: dict[str, str], holders: Collection[str]
@@ -177,7 +206,59 @@ class Repositories:
         if found is None or not await self._is_there(name):
             found = await self._copy(name, original)
         _check_alike({"the source": original, target: found})
+        if self._enlist is not None:
+            await self._enlist(RepositoryName(*name), self._scoped(name))
         return Repository(self._scoped(name), found.opened)
+
+    async def check_description(self, project: str, target: str, *, is_encrypted: bool) -> None:
+        """Raise unless the ``repository.json`` of a target, as it is there now, opens to what it did before.
+
+        CorruptObject, KeyMissing, KeyMismatch, UnknownFormat, RepositoryMismatch.
+        """
+        name = (project, target, is_encrypted)
+        body = await self._scoped(name).get(layout.REPOSITORY)
+        now = _Found(body, read_description(body, self._keyring, is_encrypted=is_encrypted))
+        if (known := self._found.get(name)) is not None:
+            _check_alike({"this daemon": known, f"target {target}": now})
+
+    async def mend_description(
+        self, project: str, target: str, holders: Sequence[str], *, is_encrypted: bool
+    ) -> str | None:
+        """Store ``repository.json`` anew on a target and return where from, None when nobody has it as it should be.
+
+        That is what this daemon has read of it, what another one of ``holders`` has, or what it was before the last
+        rotation of the master key.
+        """
+        name = (project, target, is_encrypted)
+        bodies: dict[str, bytes] = {}
+        if (known := self._found.get(name)) is not None:
+            bodies["what this daemon had read"] = known.body
+        for other in [one for one in holders if one != target and one in self._targets]:
+            with suppress(TargetError):
+                bodies[f"target {other}"] = await self._scoped((project, other, is_encrypted)).get(layout.REPOSITORY)
+        with suppress(ObjectNotFound):
+            bodies[layout.PREVIOUS] = await self._scoped(name).get(layout.PREVIOUS)
+        for origin, body in bodies.items():
+            with suppress(BackupdError, UnknownFormat):
+                one = _Found(body, read_description(body, self._keyring, is_encrypted=is_encrypted))
+                await self._scoped(name).put(layout.REPOSITORY, body)
+                self._found[name] = one
+                return origin
+        return None
+
+    @property
+    def target_names(self) -> list[str]:
+        """The targets that are configured, in the order of the configuration."""
+        return list(self._targets)
+
+    async def existing(self, name: RepositoryName) -> Repository | None:
+        """Return what a project has on one target; None when it has nothing there."""
+        found = await self._find((name.project, name.target, name.is_encrypted))
+        return None if found is None else Repository(self.part_of(name), found.opened)
+
+    def part_of(self, name: RepositoryName) -> Target:
+        """Return a project's part of one target. ConfigError when it is not configured."""
+        return self._scoped((name.project, name.target, name.is_encrypted))
 
     def is_configured(self, target: str) -> bool:
         """Tell whether there is such a target now."""
@@ -196,6 +277,22 @@ class Repositories:
         """Let no index find what a pack holds, because it is lost or damaged on one target at least."""
         for path in await asyncio.to_thread(lambda: sorted(self._index_dir.glob("*.db"))):
             await asyncio.to_thread((await self._index(path.stem)).forget, pack_id)
+
+    async def forget_packs(self, repository_id: bytes, pack_ids: Sequence[bytes]) -> None:
+        """Let no index of a repository find what some packs hold, because they go."""
+        for path in await self._index_paths(repository_id):
+            await asyncio.to_thread((await self._index(path.stem)).forget_many, pack_ids)
+
+    async def tidy_indexes(self, repository_id: bytes) -> None:
+        """Remove from the indexes of a repository what is of packs that were forgotten."""
+        for path in await self._index_paths(repository_id):
+            index = await self._index(path.stem)
+            after: bytes | None = b""
+            while after is not None:
+                after = await asyncio.to_thread(index.tidy, after)
+
+    async def _index_paths(self, repository_id: bytes) -> list[Path]:
+        return await asyncio.to_thread(lambda: sorted(self._index_dir.glob(f"{repository_id.hex()}-*.db")))
 
     async def _index(self, name: str) -> ChunkIndex:
         async with self._lock(name):

@@ -8,7 +8,7 @@ from backupd.api import views
 from backupd.api.body import read_body
 from backupd.api.context import PROJECT, services
 from backupd.api.query import check_query
-from backupd.application.backups import NewBackup
+from backupd.application.backups import NewBackup, NewHold
 
 routes = web.RouteTableDef()
 
@@ -31,14 +31,33 @@ async def index(request: web.Request) -> web.Response:
     """List the backups, of one volume if the query says so."""
     check_query(request, "volume")
     backups = await services(request).backups.all(PROJECT, volume=request.query.get("volume"))
-    return web.json_response([views.backup(backup) for backup in backups])
+    condition = await services(request).condition.of_backups(PROJECT)
+    return web.json_response([views.backup(backup, condition=condition(backup.id)) for backup in backups])
 
 
 @routes.get("/v1/backups/{id}")
 async def show(request: web.Request) -> web.Response:
     """Show one backup."""
     backup = await services(request).backups.one(PROJECT, request.match_info["id"])
-    return web.json_response(views.backup(backup, await services(request).copies.of(backup.id)))
+    condition = await services(request).condition.of_backup(PROJECT, backup.id)
+    held = await services(request).backups.held(backup)
+    copies = await services(request).copies.of(backup.id)
+    return web.json_response({**views.backup(backup, copies, condition=condition), "hold": views.hold(held)})
+
+
+@routes.put("/v1/backups/{id}/hold")
+async def hold(request: web.Request) -> web.Response:
+    """Keep one backup from being deleted."""
+    new = await read_body(request, NewHold) if request.body_exists else NewHold()
+    held = await services(request).backups.hold(PROJECT, request.match_info["id"], new)
+    return web.json_response(views.hold(held))
+
+
+@routes.delete("/v1/backups/{id}/hold")
+async def release(request: web.Request) -> web.Response:
+    """End the hold on one backup."""
+    await services(request).backups.release(PROJECT, request.match_info["id"])
+    return web.Response(status=204)
 
 
 @routes.delete("/v1/backups/{id}")

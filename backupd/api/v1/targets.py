@@ -8,6 +8,7 @@ from backupd.api import views
 from backupd.api.body import read_body
 from backupd.api.context import PROJECT, services
 from backupd.api.query import check_query
+from backupd.application.collections import NewCollection
 from backupd.application.copies import NewProbe
 
 routes = web.RouteTableDef()
@@ -32,3 +33,10 @@ async def probe(request: web.Request) -> web.Response:
     wanted = await read_body(request, NewProbe) if request.body_exists else NewProbe()
     name = request.match_info["name"]
     return views.started(await services(request).copies.probe(PROJECT, name, is_quick=wanted.quick))
+
+
+@routes.post("/v1/targets/{name}/collections")
+async def collect(request: web.Request) -> web.Response:
+    """Start to delete what no backup needs any more, or to find out what that would be."""
+    wanted = await read_body(request, NewCollection) if request.body_exists else NewCollection()
+    return views.started(await services(request).collections.create(PROJECT, request.match_info["name"], wanted))

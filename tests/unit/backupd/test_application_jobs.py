@@ -9,7 +9,7 @@ from backupd.application.backups import NewBackup
 from backupd.application.restores import NewRestore
 from backupd.application.verifications import NewVerification
 from backupd.errors import Conflict, InvalidRequest, NotFound
-from backupd.model import Backup, JobKind, JobState, Progress
+from backupd.model import Backup, BackupResult, JobKind, JobState, Progress
 from tests.support.world import PROJECT, VOLUME_BYTES, World, open_world
 
 
@@ -28,7 +28,7 @@ async def backup(world: World) -> Backup:
 async def test_a_restore_is_a_job_with_its_destination(world: World, backup: Backup) -> None:
     path = str(world.restores / "new.img")
     job = await world.application.restores.create(PROJECT, NewRestore(backup=backup.id, path=path))
-    assert (job.kind, job.request) == (JobKind.RESTORE, {"path": path, "overwrite": False})
+    assert (job.kind, job.request) == (JobKind.RESTORE, {"path": path, "overwrite": False, "allow_damaged": False})
     assert await world.catalog.job(PROJECT, job.id) == job
     assert world.worker.wakes == 2
 
@@ -90,10 +90,13 @@ async def test_an_unknown_backup_is_not_found(world: World) -> None:
         await world.application.verifications.create(PROJECT, NewVerification(backup="none"))
 
 
-async def test_a_backup_in_use_is_not_deleted(world: World, backup: Backup) -> None:
-    await world.application.verifications.create(PROJECT, NewVerification(backup=backup.id))
-    with pytest.raises(Conflict):
-        await world.application.backups.delete(PROJECT, backup.id)
+async def test_a_backup_in_use_is_deleted_when_nobody_uses_it_any_more(world: World, backup: Backup) -> None:
+    used = await world.application.verifications.create(PROJECT, NewVerification(backup=backup.id))
+    deletion = await world.application.backups.delete(PROJECT, backup.id)
+    queued = await world.application.jobs.all(PROJECT, state=JobState.QUEUED)
+    assert [one.id for one in queued] == [deletion.id, used.id]
+    claimed = [await world.catalog.claim_job(owner, lease_s=60) for owner in ("one", "other")]
+    assert [one and one.id for one in claimed] == [used.id, None]
 
 
 async def test_jobs_are_listed_by_state_and_kind(world: World, backup: Backup) -> None:
@@ -115,7 +118,7 @@ async def test_a_finished_backup_job_shows_its_attempt_and_result(world: World, 
     (job,) = await world.application.jobs.all(PROJECT)
     detail = await world.application.jobs.one(PROJECT, job.id)
     assert [attempt.owner for attempt in detail.attempts] == ["worker"]
-    assert detail.result is not None
+    assert isinstance(detail.result, BackupResult)
     assert detail.result.size_bytes == VOLUME_BYTES == backup.size_bytes
 
 
