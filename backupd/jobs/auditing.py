@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from backupd.config import AuditConfig
 from backupd.jobs.resources import Resources
-from backupd.model import Audit, Backup, Job, Tracking, Volume
+from backupd.model import Audit, Backup, Job, Statistics, Tracking, Volume
 from backupd.pipeline.audit import ChunkAudit, Found
 from backupd.pipeline.changes import Reading
 from backupd.repository.manifest import Manifest
@@ -92,6 +92,19 @@ class Auditing:
             ", ".join(suspects) or "no other backup",
         )
         return f"tracking is wrong: {reason}"
+
+
+def with_audit(statistics: Statistics, audited: Audited | None) -> Statistics:
+    """Return what a backup cost together with its audit."""
+    found = audited.found if audited else None
+    if found is None:
+        return statistics
+    return replace(
+        statistics,
+        read_bytes=statistics.read_bytes + found.read_bytes,
+        audited_chunks=found.chunks,
+        audited_bytes=found.read_bytes,
+    )
 
 
 def sample(

@@ -10,7 +10,7 @@ from functools import partial
 from random import Random
 
 from backupd.errors import Conflict, CorruptObject
-from backupd.jobs.auditing import Audited, Auditing
+from backupd.jobs.auditing import Audited, Auditing, with_audit
 from backupd.jobs.resources import Resources
 from backupd.jobs.run import JobRun
 from backupd.model import (
@@ -282,18 +282,7 @@ class _Attempt:
             duration_s=self._resources.clock.monotonic() - self._started_s,
             requests=self._observed.counters.requests,
         )
-        return self._manifest(point, reading, tree.root, self._with_audit(statistics))
-
-    def _with_audit(self, statistics: Statistics) -> Statistics:
-        found = self._audit.found if self._audit else None
-        if found is None:
-            return statistics
-        return replace(
-            statistics,
-            read_bytes=statistics.read_bytes + found.read_bytes,
-            audited_chunks=found.chunks,
-            audited_bytes=found.read_bytes,
-        )
+        return self._manifest(point, reading, tree.root, with_audit(statistics, self._audit))
 
     async def _condemned(self) -> FindCondemned | None:
         """Return who knows what not to rely on; nobody, when nothing is condemned now: later it waits for this job."""

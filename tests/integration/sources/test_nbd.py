@@ -74,13 +74,24 @@ def source_of(directory: Path, **options: Any) -> Source:
 class TestUnixSocket(SourceContract):
     shared = 8
 
+    def make_missing(self) -> Source:
+        self.serve(b"")
+        return Sources({"nbd": {"sockets": [str(self.directory)]}}).open(
+            f"nbd+unix:///another?socket={self.directory}/nbd.sock"
+        )
+
+    def swap(self, source: Source) -> None:
+        self.server.kill()
+        (self.directory / "nbd.sock").unlink()
+        self.server = self.serve(bytes(2 * SIZE_BYTES), shared=self.shared)
+
     @pytest.fixture(autouse=True)
     def _server(self, serve: Serve, directory: Path) -> None:
         self.serve = serve
         self.directory = directory
 
     def make_source(self, content: bytes) -> Source:
-        self.serve(content, shared=self.shared)
+        self.server = self.serve(content, shared=self.shared)
         return source_of(self.directory)
 
     def test_hole_is_not_data(self) -> None:
@@ -98,9 +109,16 @@ class TestTcp(SourceContract):
         self.serve = serve
 
     def make_source(self, content: bytes) -> Source:
-        port = free_port()
-        self.serve(content, port=port)
-        return Sources({"nbd": {"hosts": ["127.0.0.1"]}}).open(f"nbd://127.0.0.1:{port}/an%20export")
+        self.port = free_port()
+        self.server = self.serve(content, port=self.port)
+        return Sources({"nbd": {"hosts": ["127.0.0.1"]}}).open(f"nbd://127.0.0.1:{self.port}/an%20export")
+
+    def make_missing(self) -> Source:
+        return Sources({"nbd": {"hosts": ["127.0.0.1"]}}).open(f"nbd://127.0.0.1:{free_port()}/x")
+
+    def swap(self, source: Source) -> None:
+        self.server.kill()
+        self.server = self.serve(bytes(2 * SIZE_BYTES), port=self.port)
 
 
 @pytest.fixture

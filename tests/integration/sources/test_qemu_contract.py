@@ -8,7 +8,7 @@ import pytest
 
 from chunker.extents import Extent
 from chunker.sources.base import Source
-from chunker.testing import HOLE, TrackingContract, opened, read
+from chunker.testing import HOLE, SIZE_BYTES, TrackingContract, opened, read
 from tests.support.qemu import make_qemu_source
 from tests.support.servers.storage_daemon import MakeStorageDaemon
 
@@ -24,6 +24,14 @@ class TestStorageDaemon(TrackingContract):
             guest.write(0, content[: HOLE.offset_bytes])
             guest.write(HOLE.end_bytes, content[HOLE.end_bytes :])
         return make_qemu_source(self.daemon)
+
+    def make_missing(self) -> Source:
+        return make_qemu_source(self.make_storage_daemon(65536), "disk9")
+
+    def swap(self, source: Source) -> None:
+        self.daemon.kill()
+        self.daemon.create(2 * SIZE_BYTES)
+        self.daemon.start()
 
     def write(self, source: Source, offset_bytes: int, content: bytes) -> None:
         with closing(self.daemon.guest()) as guest:
