@@ -163,12 +163,23 @@ class Client:
 
     def check(self) -> None:
         """SourceChanged unless a new connection finds an export of the same size; SourceMissing, SourceUnreadable."""
-        if not self.export.is_multi_conn:
-            return  # The server may take no second one; the size that a client is told does not change.
         try:
-            self._checked(self._connect()).close()
+            if self.export.is_multi_conn:
+                self._checked(self._connect()).close()
+            else:
+                self._exchange()
         except (ConnectionLost, Refused) as error:
             raise SourceMissing(f"{self._place}: {error}") from error
+
+    def _exchange(self) -> None:
+        """Make a new connection in place of one that there is: the server may take no second one."""
+        self._take().close()
+        try:
+            connection = self._checked(self._connect())
+        except BaseException:
+            self._let_go(None)
+            raise
+        self._let_go(connection)
 
 
 def _abandon(connections: list[Connection]) -> None:

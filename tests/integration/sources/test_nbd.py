@@ -73,6 +73,7 @@ def source_of(directory: Path, **options: Any) -> Source:
 
 class TestUnixSocket(SourceContract):
     shared = 8
+    server: ServerProcess
 
     def make_missing(self) -> Source:
         self.serve(b"")
@@ -104,6 +105,9 @@ class TestServerOfOneConnection(TestUnixSocket):
 
 
 class TestTcp(SourceContract):
+    server: ServerProcess
+    port: int
+
     @pytest.fixture(autouse=True)
     def _server(self, serve: Serve) -> None:
         self.serve = serve
