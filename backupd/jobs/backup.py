@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import datetime
 from functools import partial
 from random import Random
 
 from backupd.errors import Conflict, CorruptObject
 from backupd.jobs.auditing import Audited, Auditing, with_audit
+from backupd.jobs.published import result_of
 from backupd.jobs.resources import Resources
 from backupd.jobs.run import JobRun
 from backupd.model import (
     Audit,
     Backup,
     BackupMode,
-    BackupResult,
     BackupState,
     Job,
     RepositoryName,
@@ -81,7 +81,7 @@ class BackupBody:
             backup.id,
             job_id=job.id,
             fence=job.fence,
-            result=replace(_result(published), audit=audit),
+            result=result_of(published, audit),
             lagging=await self._lagging(backup, opened),
             finished_at=datetime.fromisoformat(published.finished_at),
         )
@@ -392,12 +392,3 @@ class _Attempt:
             await self._resources.workers.run(point.commit)
         except SourceError as error:
             _log.warning("backup %s: its changed-block tracking goes on from earlier: %s", self._backup.id, error)
-
-
-def _result(published: Manifest) -> BackupResult:
-    return BackupResult(
-        size_bytes=published.size_bytes,
-        parent_id=published.parent_id,
-        full_read_reason=published.full_read_reason,
-        statistics=Statistics(**published.statistics),
-    )
