@@ -21,8 +21,8 @@ PYTEST := $(BIN)/python -m pytest -ra $(if $(CI),--require-all)
 # These share nothing with each other, so two may run at a time.
 SUITES_PARALLEL := $(addprefix tests/,unit contract property formats architecture crash simulation)
 # These talk to real servers, which each process of tests starts for itself: a file at a time, two side by side.
-SUITES_SERVERS := $(wildcard $(patsubst %,tests/contract/test_%*.py,csi gcs lvm rados rbd s3 swift)) tests/integration/targets \
-	tests/integration/sources
+SUITES_SERVERS := $(wildcard $(patsubst %,tests/contract/test_%*.py,csi gcs lvm rados rbd s3 swift)) \
+	$(addprefix tests/integration/,targets sources)
 SUITES_SERIAL := $(addprefix tests/,integration acceptance)
 
 .PHONY: help setup servers demo test unit lint type simulate suites bench bench-targets bench-collect clean

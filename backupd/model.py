@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from chunker.extents import Extent
 from chunker.sources.address import Address
 
 DEFAULT_CHUNK_SIZE_BYTES = 256 * 1024
@@ -153,8 +154,29 @@ class Volume:
 
 
 @dataclass(frozen=True, slots=True)
+class Tracking:
+    """What is known of the changed-block tracking of a volume; it is not trusted while there is a reason."""
+
+    volume_id: str
+    next_offset_bytes: int = 0
+    audited_at: datetime | None = None
+    quarantine_reason: str | None = None
+    quarantined_at: datetime | None = None
+    quarantined_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What a backup looked at and found as it was claimed to be, and where the next one goes on."""
+
+    clean: tuple[Extent, ...]
+    next_offset_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Statistics:
-    """What a backup cost. ``read_bytes``: read from the source; ``new_bytes``: plain bytes of chunks that the
+    """What a backup cost. ``read_bytes``: read from the source, ``audited_bytes`` of it to see whether its
+    tracking is right; ``new_bytes``: plain bytes of chunks that the
     repository did not have; ``stored_bytes``: what was uploaded for them, nodes included.
 
     All of it is of the attempt that published: what interrupted ones had stored are reused chunks to it.
@@ -171,6 +193,8 @@ class Statistics:
     packs: int = 0
     requests: int = 0
     duration_s: float = 0.0
+    audited_chunks: int = 0
+    audited_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +205,7 @@ class BackupResult:
     parent_id: str | None
     full_read_reason: str | None
     statistics: Statistics
+    audit: Audit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +234,14 @@ class Backup:
     quorum: int = 1
     bytes_per_s: int = 0
     verify_bytes: int = 0
+    suspect_reason: str | None = None
+
+    @property
+    def read_as(self) -> str | None:
+        """How its volume was read: ``tracked``, what had changed only, or ``whole``; None before it is known."""
+        if self.statistics is None:
+            return None
+        return "whole" if self.mode is BackupMode.FULL or self.full_read_reason else "tracked"
 
     @property
     def targets(self) -> tuple[str, ...]:

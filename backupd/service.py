@@ -151,6 +151,7 @@ def _resources(
         open_source=partial(_open_source, config.paths, sources),
         check_destination=partial(_check_destination, config.paths),
         job_memory_bytes=daemon.memory_limit_bytes // daemon.running_jobs_max,
+        audit=config.audit,
     )
 
 

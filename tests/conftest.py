@@ -10,7 +10,9 @@ pytest_plugins = [
     "tests.support.servers.keystone",
     "tests.support.servers.rgw",
     "tests.support.servers.seaweedfs",
+    "tests.support.servers.storage_daemon",
     "tests.support.servers.swift",
+    "tests.support.servers.virtual_machine",
     "tests.support.small_file_system",
     # These import some of those above, which must be known as plugins by then.
     "tests.support.cloning_file_systems",

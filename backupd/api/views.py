@@ -16,7 +16,7 @@ from backupd.application.retention import JudgedBackup, VolumeRetention
 from backupd.application.targets import ConfiguredTarget
 from backupd.application.volumes import VolumeDetail
 from backupd.condition import Verification
-from backupd.model import Attempt, Backup, BackupCopy, Failure, Hold, Job, JobKind, Statistics
+from backupd.model import Attempt, Backup, BackupCopy, Failure, Hold, Job, JobKind, Statistics, Tracking
 from backupd.repository import layout
 from targets.base import Capabilities
 from targets.probe import ProbeReport, doubts, unfit
@@ -53,7 +53,17 @@ _BACKUP = (
     "is_deduplicated",
     "created_at",
     "finished_at",
+    "read_as",
     "full_read_reason",
+    "suspect_reason",
+)
+_TRACKING = (
+    "volume_id",
+    "next_offset_bytes",
+    "audited_at",
+    "quarantine_reason",
+    "quarantined_at",
+    "quarantined_by",
 )
 _JUDGED = ("id", "name", "created_at")
 _JOB = ("id", "kind", "backup_id", "state", "created_at", "started_at", "finished_at")
@@ -135,6 +145,11 @@ def probed_target(value: ConfiguredTarget) -> dict[str, Any]:
         **value.probe.report,
     }
     return {**target(value), "probe": found}
+
+
+def tracking(value: Tracking) -> dict[str, Any]:
+    """Return the document of what is known of a volume's changed-block tracking."""
+    return {"is_trusted": value.quarantine_reason is None, **_pick(value, _TRACKING)}
 
 
 def started(value: Job) -> web.Response:

@@ -12,7 +12,7 @@ from backupd.application.policy import Policy, VolumeType
 from backupd.catalog.store import Catalog
 from backupd.clock import Clock
 from backupd.errors import InvalidRequest
-from backupd.model import Volume
+from backupd.model import Tracking, Volume
 from chunker.sources.address import Address, redacted
 
 
@@ -99,6 +99,16 @@ class Volumes:
         volume = await self.one(project, id_or_name)
         await self.catalog.assign_backup_type(volume.id, await self._type_id(change.backup_type))
         return await self.one(project, volume.id)
+
+    async def tracking(self, project: str, id_or_name: str) -> Tracking:
+        """Return what is known of a volume's changed-block tracking. Raises NotFound."""
+        return await self.catalog.tracking((await self.one(project, id_or_name)).id)
+
+    async def trust(self, project: str, id_or_name: str) -> Tracking:
+        """Trust a volume's changed-block tracking again, from its next backup on. Raises NotFound."""
+        volume = await self.one(project, id_or_name)
+        await self.catalog.trust_tracking(volume.id)
+        return await self.catalog.tracking(volume.id)
 
     async def move(self, project: str, id_or_name: str, new: NewSource) -> Volume:
         """Return the volume with its new source. Its next backup reads all of it if the identity is another one.

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, delete, func, insert, select, update
 
-from backupd.catalog import holds, rows
+from backupd.catalog import audits, holds, rows
 from backupd.catalog.jobs import UNFINISHED, insert_job, keep_backup, require_fence
 from backupd.catalog.tables import backup_copies, backups, jobs, volumes
 from backupd.errors import Conflict, no_such
@@ -93,7 +93,10 @@ def publish(
         full_read_reason=func.coalesce(result.full_read_reason, backups.c.full_read_reason),
         statistics=asdict(result.statistics),
     )
-    for target in one(connection, backup_id).targets:
+    published = one(connection, backup_id)
+    if result.audit is not None:
+        audits.record(connection, published.volume_id, backup_id, result.audit, now)
+    for target in published.targets:
         state = CopyState.LAGGING if target in lagging else CopyState.COMPLETE
         connection.execute(insert(backup_copies).values(backup_id=backup_id, target=target, state=state))
 

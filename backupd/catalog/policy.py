@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from sqlalchemy import Connection, and_, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from backupd.catalog import rows
+from backupd.catalog import audits, rows
 from backupd.catalog.tables import backup_types, backups, probes, volumes
 from backupd.errors import Conflict, no_such
 from backupd.model import BackupState, BackupType, TargetProbe, Volume
@@ -109,6 +109,7 @@ def delete_volume(connection: Connection, volume_id: str) -> None:
     found = connection.execute(kept).first()
     if found is not None:
         raise Conflict(f"the volume still has backup {found.id}; delete its backups first")
+    audits.forget(connection, volume_id)
     if connection.execute(delete(volumes).where(volumes.c.id == volume_id)).rowcount == 0:
         raise no_such("volume", volume_id)
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from backupd.catalog import backups, holds, jobs, policy, published, schema
+from backupd.catalog import audits, backups, holds, jobs, policy, published, schema
 from backupd.catalog.collections import Collections
 from backupd.catalog.condition import Condition
 from backupd.catalog.holds import FailedDeletion
@@ -32,8 +32,10 @@ from backupd.model import (
     JobState,
     Progress,
     TargetProbe,
+    Tracking,
     Volume,
 )
+from chunker.extents import Extent
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -108,6 +110,23 @@ class Catalog:
     async def delete_volume(self, volume_id: str) -> None:
         """NotFound; Conflict when it has backups that are not deleted."""
         await self._run(policy.delete_volume, volume_id)
+
+    async def tracking(self, volume_id: str) -> Tracking:
+        """Return what is known of the changed-block tracking of a volume."""
+        return await self._run(audits.of_volume, volume_id)
+
+    async def quarantine(
+        self, volume_id: str, backup_id: str, *, job_id: str, fence: int, wrong: Sequence[Extent], reason: str
+    ) -> list[str]:
+        """Trust a volume's tracking no longer, and return the backups that are suspect now. LeaseLost."""
+        now = self._clock.now()
+        return await self._run(
+            audits.quarantine, volume_id, backup_id, job_id=job_id, fence=fence, wrong=wrong, reason=reason, now=now
+        )
+
+    async def trust_tracking(self, volume_id: str) -> None:
+        """Trust a volume's tracking again."""
+        await self._run(audits.trust, volume_id)
 
     async def create_backup(self, value: Backup, job: Job) -> None:
         """Add both. Conflict when the volume has a backup in creation, or the parent is not available."""

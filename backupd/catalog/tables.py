@@ -106,6 +106,7 @@ backups = Table(
     Column("quorum", Integer, nullable=False),
     Column("bytes_per_s", BigInteger, nullable=False),
     Column("verify_bytes", BigInteger, nullable=False),
+    Column("suspect_reason", String),
     Index(None, "volume_id", "state"),
     Index(None, "parent_id"),
 )

@@ -15,6 +15,7 @@ _COLUMNS = (
     "name",
     "state",
     "mode",
+    "read_as",
     "size_bytes",
     "stored_bytes",
     "created_at",
@@ -115,13 +116,18 @@ async def release(context: Context, arguments: Namespace) -> None:
 def _row(backup: dict[str, Any], volume_names: dict[str, str]) -> dict[str, Any]:
     stored_bytes = (backup["statistics"] or {}).get("stored_bytes")
     verified_at = (backup["verification"] or {}).get("verified_at")
-    # Verified says nothing about what has happened to it since, so only damage is told.
-    condition = "damaged" if backup["is_damaged"] else None
     volume = volume_names.get(backup["volume_id"])
     return {
         **backup,
         "volume": volume,
         "stored_bytes": stored_bytes,
         "verified_at": verified_at,
-        "condition": condition,
+        "condition": _condition(backup),
     }
+
+
+def _condition(backup: dict[str, Any]) -> str | None:
+    # Verified says nothing about what has happened to it since, so only what is wrong is told.
+    if backup["is_damaged"]:
+        return "damaged"
+    return "suspect" if backup["suspect_reason"] is not None else None

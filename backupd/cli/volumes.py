@@ -29,6 +29,10 @@ def register(nouns: Any, shared: ArgumentParser) -> None:
     _add_where(moving)
     judging = noun.verb("retention", "show what would be kept and deleted, and why; nothing is done", retention)
     judging.add_argument("volume", help="name or id")
+    noun.verb("tracking", "show whether its changed-block tracking is trusted", tracking).add_argument(
+        "volume", help="name or id"
+    )
+    noun.verb("trust", "trust its changed-block tracking again", trust).add_argument("volume", help="name or id")
     noun.verb("remove", "forget a volume; its content stays", remove).add_argument("volume", help="name or id")
 
 
@@ -87,6 +91,17 @@ async def retention(context: Context, arguments: Namespace) -> None:
         context.output.one(judged)
     else:
         context.output.rows(judged["backups"], _RETENTION_COLUMNS)
+
+
+async def tracking(context: Context, arguments: Namespace) -> None:
+    """Show what is known of the tracking of one volume."""
+    context.output.one(await context.client.get(path_of("volumes", arguments.volume, "tracking")))
+
+
+async def trust(context: Context, arguments: Namespace) -> None:
+    """Lift the quarantine of one volume."""
+    path = path_of("volumes", arguments.volume, "tracking", "quarantine")
+    context.output.one(await context.client.delete(path))
 
 
 async def remove(context: Context, arguments: Namespace) -> None:

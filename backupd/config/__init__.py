@@ -5,6 +5,7 @@ from __future__ import annotations
 from backupd.config.kinds import Address
 from backupd.config.load import default_path, load
 from backupd.config.tree import (
+    AuditConfig,
     BackupTypeConfig,
     Config,
     DaemonConfig,
@@ -17,6 +18,7 @@ from backupd.config.tree import (
 
 __all__ = [
     "Address",
+    "AuditConfig",
     "BackupTypeConfig",
     "Config",
     "DaemonConfig",

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from backupd.config.kinds import NAME
 from backupd.config.tree import (
     JOB_MEMORY_BYTES_MIN,
+    AuditConfig,
     BackupTypeConfig,
     Config,
     DaemonConfig,
@@ -27,9 +28,21 @@ from backupd.config.tree import (
 from backupd.errors import ConfigError
 from backupd.type_rules import type_problems
 
-SECTIONS = ("daemon", "paths", "sources", "defaults", "targets", "retention", "backup_types", "policy", "projects")
+SECTIONS = (
+    "daemon",
+    "paths",
+    "sources",
+    "audit",
+    "defaults",
+    "targets",
+    "retention",
+    "backup_types",
+    "policy",
+    "projects",
+)
 _Section = TypeVar(
     "_Section",
+    AuditConfig,
     DaemonConfig,
     PathsConfig,
     TargetDefaults,
@@ -80,6 +93,7 @@ class _Reader:
         daemon = self._section(DaemonConfig, self._table(document, "daemon"), prefix="daemon.")
         paths = self._section(PathsConfig, self._table(document, "paths"), prefix="paths.")
         sources = dict(self._named(self._table(document, "sources"), "sources"))
+        audit = self._section(AuditConfig, self._table(document, "audit"), prefix="audit.")
         defaults = self._section(TargetDefaults, self._table(document, "defaults"), prefix="defaults.")
         targets = self._targets(self._table(document, "targets"), defaults or TargetDefaults())
         retention = self._retention(self._table(document, "retention"))
@@ -95,6 +109,7 @@ class _Reader:
             paths=paths,
             targets=targets,
             sources=MappingProxyType(sources),
+            audit=audit or AuditConfig(),
             retention=retention,
             backup_types=backup_types,
             policy=policy,

@@ -60,6 +60,14 @@ class PathsConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AuditConfig:
+    """``[audit]``: how soon all that tracking claims to be unchanged is read once; 0: that bound is not used."""
+
+    cover_within_backups: int = option(integer(0, 1_000_000), 0)
+    cover_within_days: float = option(seconds(0, 36500), 30.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TargetDefaults:
     """``[defaults]``: what every target inherits and may override."""
 
@@ -133,6 +141,7 @@ class Config:
     targets: Mapping[str, TargetConfig]
     # ``[sources.KIND]``: the options of each kind of source that may be read besides files and devices.
     sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    audit: AuditConfig = AuditConfig()
     retention: Mapping[str, RetentionConfig] = field(default_factory=dict)
     backup_types: Mapping[str, BackupTypeConfig] = field(default_factory=dict)
     policy: PolicyConfig = PolicyConfig()

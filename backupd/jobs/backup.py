@@ -10,9 +10,20 @@ from functools import partial
 from random import Random
 
 from backupd.errors import Conflict, CorruptObject
+from backupd.jobs.auditing import Audited, Auditing, with_audit
+from backupd.jobs.published import result_of
 from backupd.jobs.resources import Resources
 from backupd.jobs.run import JobRun
-from backupd.model import Backup, BackupMode, BackupResult, BackupState, Job, RepositoryName, Statistics, Volume
+from backupd.model import (
+    Audit,
+    Backup,
+    BackupMode,
+    BackupState,
+    Job,
+    RepositoryName,
+    Statistics,
+    Volume,
+)
 from backupd.pipeline import changes
 from backupd.pipeline.backup import BackupOptions, BackupPipeline
 from backupd.pipeline.budget import ByteBudget
@@ -59,15 +70,18 @@ class BackupBody:
             behind=await self._behind(backup),
             holders=await self._catalog.holders(backup.project, is_encrypted=backup.is_encrypted),
         )
+        audit = None
         published = await self._published(backup, opened)
         if published is None:
             volume = await self._catalog.volume(job.project, backup.volume_id)
-            published = await _Attempt(self._resources, job, run, backup, volume, opened).run()
+            attempt = _Attempt(self._resources, job, run, backup, volume, opened)
+            published = await attempt.run()
+            audit = attempt.audit
         await self._catalog.publish_backup(
             backup.id,
             job_id=job.id,
             fence=job.fence,
-            result=_result(published),
+            result=result_of(published, audit),
             lagging=await self._lagging(backup, opened),
             finished_at=datetime.fromisoformat(published.finished_at),
         )
@@ -153,6 +167,7 @@ class _Attempt:
         self._observed = Observe(opened.repository.target, name="+".join(backup.targets))
         self._repository = opened.repository.through(self._limited(self._observed))
         self._recorded: list[bytes] = []
+        self._audit: Audited | None = None
         self._started_s = resources.clock.monotonic()
 
     def _limited(self, target: Target) -> Target:
@@ -173,9 +188,11 @@ class _Attempt:
         workers = self._resources.workers
         index = await self._index()
         point = await workers.run(self._open)
+        if warning := getattr(point, "warning", None):  # Only few kinds of points have anything to say.
+            _log.warning("backup %s: %s", self._backup.id, warning)
         try:
             await workers.run(point.check)
-            manifest = await self._store(point, await self._reading(point), index)
+            manifest = await self._store(point, await self._audited(point), index)
             await workers.run(point.check)
             published = await self._publish(manifest)
         except BaseException:
@@ -186,6 +203,11 @@ class _Attempt:
         finally:
             await self._let_go(point.close)
         return published
+
+    @property
+    def audit(self) -> Audit | None:
+        """What was audited, for whoever publishes."""
+        return self._audit.audit if self._audit else None
 
     async def _let_go(self, end: Callable[[], None]) -> None:
         """Do what ends a point, without waiting for ever when each thread hangs in a device that does not answer."""
@@ -218,12 +240,23 @@ class _Attempt:
                 _log.warning("job %s: a pack of an earlier attempt cannot be used: %s", self._job.id, error)
         return index
 
-    async def _reading(self, point: PointInTime) -> Reading:
+    async def _audited(self, point: PointInTime) -> Reading:
+        """Return what to read, once a part of what need not be read was looked at."""
+        parent = await self._parent()
+        reading = changes.everything(point) if parent is None else await self._reading(parent, point)
+        auditing = Auditing(self._resources, self._job, self._backup, self._volume)
+        self._audit = await auditing.audited(point, reading, parent, self._repository)
+        return self._audit.reading
+
+    async def _parent(self) -> Manifest | None:
         if self._backup.mode is BackupMode.FULL or self._backup.parent_id is None:
-            return changes.everything(point)
+            return None
         parent = await self._repository.manifest(self._backup.parent_id)
         if parent is None:
             raise CorruptObject(f"the manifest of parent backup {self._backup.parent_id} is lost")
+        return parent
+
+    async def _reading(self, parent: Manifest, point: PointInTime) -> Reading:
         reading = await self._resources.workers.run(changes.since, parent, point)
         if reading.full_read_reason is not None:
             _log.warning("backup %s reads the whole volume: %s", self._backup.id, reading.full_read_reason)
@@ -258,7 +291,7 @@ class _Attempt:
             duration_s=self._resources.clock.monotonic() - self._started_s,
             requests=self._observed.counters.requests,
         )
-        return self._manifest(point, reading, tree.root, statistics)
+        return self._manifest(point, reading, tree.root, with_audit(statistics, self._audit))
 
     async def _condemned(self) -> FindCondemned | None:
         """Return who knows what not to rely on; nobody, when nothing is condemned now: later it waits for this job."""
@@ -359,12 +392,3 @@ class _Attempt:
             await self._resources.workers.run(point.commit)
         except SourceError as error:
             _log.warning("backup %s: its changed-block tracking goes on from earlier: %s", self._backup.id, error)
-
-
-def _result(published: Manifest) -> BackupResult:
-    return BackupResult(
-        size_bytes=published.size_bytes,
-        parent_id=published.parent_id,
-        full_read_reason=published.full_read_reason,
-        statistics=Statistics(**published.statistics),
-    )

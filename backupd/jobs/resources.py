@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from backupd.catalog.store import Catalog
 from backupd.clock import Clock
+from backupd.config import AuditConfig
 from backupd.model import Volume
 from backupd.pipeline.budget import ByteBudget
 from backupd.pipeline.workers import Workers
@@ -19,7 +20,8 @@ class Resources:
     """Shared by all jobs of the daemon.
 
     ``open_source`` says how a volume is read. ``check_destination`` raises unless a restore may (still) write to
-    a path; it blocks. ``job_memory_bytes`` is each running job's part of the limit.
+    a path; it blocks. ``job_memory_bytes`` is each running job's part of the limit. ``audit`` says
+    how much of what tracking claims is looked at.
     """
 
     catalog: Catalog
@@ -29,6 +31,7 @@ class Resources:
     open_source: Callable[[Volume], Source]
     check_destination: Callable[[str, bool], None]
     job_memory_bytes: int
+    audit: AuditConfig
 
     def budget(self) -> ByteBudget:
         """Return the buffers of one job."""

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from backupd.application import Application, build_application
 from backupd.catalog import jobs
-from backupd.config import Config
+from backupd.config import AuditConfig, Config
 from backupd.errors import BackupdError
 from backupd.jobs.backup import BackupBody
 from backupd.jobs.catching_up import CatchingUp
@@ -265,6 +265,7 @@ class Node:
             open_source=self._world.open_source,
             check_destination=lambda _path, _overwrite: None,
             job_memory_bytes=JOB_MEMORY_BYTES,
+            audit=AuditConfig(cover_within_backups=8),
             budgets=self._budgets,
         )
         bodies: dict[JobKind, JobBody] = {

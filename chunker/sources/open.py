@@ -100,6 +100,18 @@ class _FileKind:
         return FileSource(address.path, allow_live=allow_live, direct_io=direct_io)
 
 
+def _make_nbd(options: Mapping[str, Any]) -> Kind:
+    from chunker.sources.nbd import NbdKind
+
+    return NbdKind(options)
+
+
+def _make_qemu(options: Mapping[str, Any]) -> Kind:
+    from chunker.sources.qemu import QemuKind
+
+    return QemuKind(options)
+
+
 def _make_rbd(options: Mapping[str, Any]) -> Kind:
     try:
         from chunker.sources.rbd.kind import RbdKind
@@ -122,7 +134,13 @@ def _make_external(options: Mapping[str, Any]) -> Kind:
     return ExternalKind(options)
 
 
-_MAKERS: dict[str, MakeKind] = {"rbd": _make_rbd, "reflink": _make_reflink, "external": _make_external}
+_MAKERS: dict[str, MakeKind] = {
+    "nbd": _make_nbd,
+    "qemu": _make_qemu,
+    "rbd": _make_rbd,
+    "reflink": _make_reflink,
+    "external": _make_external,
+}
 
 
 def _names() -> set[str]:

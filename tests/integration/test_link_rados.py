@@ -11,8 +11,9 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "link-rados"
 
 
 def said(modules: Path) -> str:
-    command = ["env", f"RADOS_MODULES={modules}", SCRIPT, sys.executable]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    command = ["env", f"RADOS_MODULES={modules}", str(SCRIPT), sys.executable]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    return ran.stderr
 
 
 def test_missing_modules_are_told_with_who_needs_them_and_what_to_install(tmp_path: Path) -> None:

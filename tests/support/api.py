@@ -42,11 +42,17 @@ class Api:
     async def add_volume(self, path: Path, *, name: str = "", **policy: Any) -> str:
         """Register a file or device under a name, with a backup type of its own; return the name."""
         name = name or path.stem
+        allow_live = policy.pop("allow_live", False)
+        return await self._add_volume(name, {"path": str(path), "allow_live": allow_live}, policy)
+
+    async def add_source(self, source: str, *, name: str, **policy: Any) -> str:
+        """Register the volume at an address, as ``add_volume`` does."""
+        return await self._add_volume(name, {"source": source}, policy)
+
+    async def _add_volume(self, name: str, where: dict[str, Any], policy: dict[str, Any]) -> str:
         backup_type = {"name": name, "target": "local", "chunk_size_bytes": CHUNK_SIZE_BYTES} | policy
-        allow_live = backup_type.pop("allow_live", False)
         await self.post("/v1/backup-types", backup_type)
-        volume = {"name": name, "path": str(path), "backup_type": name, "allow_live": allow_live}
-        await self.post("/v1/volumes", volume)
+        await self.post("/v1/volumes", {"name": name, "backup_type": name} | where)
         return name
 
     async def start_backup(self, volume: str, **request: Any) -> Any:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from backupd.catalog.store import Catalog
 from backupd.clock import Clock
+from backupd.config import AuditConfig
 from backupd.jobs.resources import Resources
 from backupd.pipeline.workers import Workers
 from backupd.repository.keyring import Keyring
@@ -20,7 +21,13 @@ JOB_MEMORY_BYTES = 32 * 1024 * 1024
 
 @asynccontextmanager
 async def job_resources(
-    directory: Path, catalog: Catalog, clock: Clock, *, target: Target, source: Source
+    directory: Path,
+    catalog: Catalog,
+    clock: Clock,
+    *,
+    target: Target,
+    source: Source,
+    audit: AuditConfig | None = None,
 ) -> AsyncIterator[Resources]:
     """Lend resources whose only target is ``local`` and whose every volume is ``source``."""
     keyring = Keyring([bytes(range(32))], origin="test")
@@ -35,6 +42,7 @@ async def job_resources(
             open_source=lambda _volume: source,
             check_destination=lambda _path, _overwrite: None,
             job_memory_bytes=JOB_MEMORY_BYTES,
+            audit=audit or AuditConfig(),
         )
     finally:
         workers.close()

@@ -16,6 +16,7 @@ from backupd.catalog.collections import Collections
 from backupd.catalog.store import Catalog
 from backupd.catalog.tables import backup_copies, backups
 from backupd.clock import Clock
+from backupd.config import AuditConfig
 from backupd.jobs.backup import BackupBody
 from backupd.jobs.collect import CollectBody
 from backupd.jobs.copy import CopyBody
@@ -309,6 +310,7 @@ async def yard(
             open_source=open_source,
             check_destination=lambda _path, _overwrite: None,
             job_memory_bytes=_JOB_MEMORY_BYTES,
+            audit=AuditConfig(),
         )
         bodies: dict[JobKind, JobBody] = {
             JobKind.BACKUP: BackupBody(resources),

@@ -66,6 +66,21 @@ async def retention(request: web.Request) -> web.Response:
     return web.json_response(views.retention(judged))
 
 
+@routes.get("/v1/volumes/{id}/tracking")
+async def tracking(request: web.Request) -> web.Response:
+    """Show whether the changed-block tracking of one volume is trusted, and what of it was audited."""
+    check_query(request)
+    found = await services(request).volumes.tracking(PROJECT, request.match_info["id"])
+    return web.json_response(views.tracking(found))
+
+
+@routes.delete("/v1/volumes/{id}/tracking/quarantine")
+async def trust(request: web.Request) -> web.Response:
+    """Trust the changed-block tracking of one volume again."""
+    found = await services(request).volumes.trust(PROJECT, request.match_info["id"])
+    return web.json_response(views.tracking(found))
+
+
 @routes.delete("/v1/volumes/{id}")
 async def remove(request: web.Request) -> web.Response:
     """Forget one volume, by id or name."""

@@ -8,6 +8,7 @@ import pytest
 
 from backupd.config import (
     Address,
+    AuditConfig,
     BackupTypeConfig,
     Config,
     DaemonConfig,
@@ -253,6 +254,7 @@ def test_the_page_has_every_key_and_no_other() -> None:
     sections = {
         "daemon": DaemonConfig,
         "paths": PathsConfig,
+        "audit": AuditConfig,
         "defaults": TargetDefaults,
         "retention.NAME": RetentionConfig,
         "backup_types.NAME": BackupTypeConfig,

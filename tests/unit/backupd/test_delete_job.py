@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from backupd.catalog.store import Catalog
+from backupd.config import AuditConfig
 from backupd.jobs.delete import DeleteBody
 from backupd.jobs.failure import failure_of
 from backupd.jobs.resources import Resources
@@ -57,6 +58,7 @@ class Deleting:
             lambda volume: open_source(volume.source),
             lambda _p, _o: None,
             0,
+            AuditConfig(),
         )
         state, failure = JobState.SUCCEEDED, None
         try:
