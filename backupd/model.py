@@ -36,6 +36,8 @@ class JobKind(StrEnum):
     COPY = "copy"
     REPLICATE = "replicate"
     PROBE = "probe"
+    CLONE = "clone"
+    IMPORT = "import"
 
 
 class CopyState(StrEnum):

@@ -12,7 +12,9 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from backupd.block_storage import BackupDetails, Charge, VolumeDetails
 from backupd.catalog import backups, jobs, policy, schema
+from backupd.catalog.block_storage.store import BlockStorageCatalog
 from backupd.clock import Clock
 from backupd.errors import CatalogError
 from backupd.model import (
@@ -36,12 +38,16 @@ _BUSY_TIMEOUT_MS = 30_000
 
 
 class Catalog:
-    """The only code that talks to the database. Its methods say what they raise."""
+    """The only code that talks to the database. Its methods say what they raise.
+
+    ``block_storage`` has those that only block storage asks for.
+    """
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="catalog")
+        self.block_storage = BlockStorageCatalog(self._run, clock)
 
     @classmethod
     async def open(cls, url: str, clock: Clock) -> Self:
@@ -79,9 +85,9 @@ class Catalog:
         """Make the configured types what ``values`` say. Conflict when the API has made another of the same name."""
         await self._run(policy.configure_backup_types, values)
 
-    async def add_volume(self, value: Volume) -> None:
+    async def add_volume(self, value: Volume, details: VolumeDetails | None = None) -> None:
         """Conflict when the name is taken; NotFound when there is no such backup type."""
-        await self._run(policy.add_volume, value)
+        await self._run(policy.add_volume, value, details)
 
     async def volume(self, project: str, id_or_name: str) -> Volume:
         """NotFound."""
@@ -99,9 +105,14 @@ class Catalog:
         """NotFound; Conflict when it has backups that are not deleted."""
         await self._run(policy.delete_volume, volume_id)
 
-    async def create_backup(self, value: Backup, job: Job) -> None:
-        """Add both. Conflict when the volume has a backup in creation, or the parent is not available."""
-        await self._run(backups.create, value, job)
+    async def create_backup(
+        self, value: Backup, job: Job, details: BackupDetails | None = None, charges: Collection[Charge] = ()
+    ) -> None:
+        """Add both. Conflict when the volume has a backup in creation, or the parent is not available.
+
+        With ``details`` also WrongStatus of the volume or snapshot; QuotaExceeded.
+        """
+        await self._run(backups.create, value, job, details, charges)
 
     async def backup(self, project: str, backup_id: str) -> Backup:
         """NotFound."""

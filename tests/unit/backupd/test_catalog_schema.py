@@ -81,7 +81,7 @@ async def test_a_database_of_a_newer_version_is_refused_and_kept(path: Path) -> 
     await open_and_close(path)
     with closing(sqlite3.connect(path)) as database, database:
         database.execute("UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(CatalogError, match="revision 9999, which is newer than this version's 0002"):
+    with pytest.raises(CatalogError, match="revision 9999, which is newer than this version's 0003"):
         await open_and_close(path)
     with closing(sqlite3.connect(path)) as database:
         assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]
