@@ -21,17 +21,19 @@ import backupd
 from backupd.api import build_app, read_tokens
 from backupd.application import build_application
 from backupd.application.configured import apply_configuration
-from backupd.application.paths import check_destination, check_source
+from backupd.application.paths import check_destination, check_overwritable, check_source
 from backupd.catalog.store import Catalog
 from backupd.clock import Clock, SystemClock
-from backupd.config import Config, PathsConfig, TargetConfig
+from backupd.config import Config, TargetConfig
 from backupd.errors import ConfigError
 from backupd.jobs.backup import BackupBody
 from backupd.jobs.catching_up import CatchingUp
+from backupd.jobs.clone import CloneBody
 from backupd.jobs.copy import CopyBody
 from backupd.jobs.delete import DeleteBody
 from backupd.jobs.fitness import Fitness, ProbedTarget
 from backupd.jobs.forgetting import forgetting
+from backupd.jobs.import_record import ImportBody
 from backupd.jobs.probe import ProbeBody
 from backupd.jobs.replicate import ReplicateBody
 from backupd.jobs.resources import Resources
@@ -103,6 +105,7 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
             observed=observed,
             executor=executor,
             wake=worker.wake,
+            sign=keyring.sign,
             live_progress=worker.live_progress,
         )
         lag = LoopLag(clock)
@@ -142,8 +145,9 @@ def _worker(
         clock=clock,
         repositories=repositories,
         workers=workers,
-        open_source=partial(_open_source, config.paths),
-        check_destination=partial(_check_destination, config.paths),
+        open_source=partial(_open_source, config),
+        check_destination=partial(_check_destination, config),
+        check_overwritable=partial(_check_overwritable, config),
         job_memory_bytes=daemon.memory_limit_bytes // daemon.running_jobs_max,
     )
     bodies: dict[JobKind, JobBody] = {
@@ -154,6 +158,8 @@ def _worker(
         JobKind.COPY: CopyBody(resources),
         JobKind.REPLICATE: ReplicateBody(resources),
         JobKind.PROBE: ProbeBody(fitness),
+        JobKind.CLONE: CloneBody(resources),
+        JobKind.IMPORT: ImportBody(resources),
     }
     # The state directory is locked, so whatever this owner still holds is what it held when it died.
     return Worker(
@@ -175,14 +181,18 @@ def _announced(body: JobBody, published: asyncio.Queue[Job]) -> JobBody:
     return run_and_announce
 
 
-def _open_source(paths: PathsConfig, volume: Volume) -> Source:
+def _open_source(config: Config, volume: Volume) -> Source:
     # Once more, because what the path leads to may have changed since it was registered.
-    check_source(volume.path, allowed=paths.sources)
+    check_source(volume.path, allowed=(*config.paths.sources, *config.made_paths))
     return open_source(volume.path, allow_live=volume.allow_live, direct_io=volume.direct_io)
 
 
-def _check_destination(paths: PathsConfig, path: str, overwrite: bool) -> None:  # noqa: FBT001 - a callback
-    check_destination(path, overwrite=overwrite, allowed=paths.restores)
+def _check_destination(config: Config, path: str, overwrite: bool) -> None:  # noqa: FBT001 - a callback
+    check_destination(path, overwrite=overwrite, allowed=config.paths.restores)
+
+
+def _check_overwritable(config: Config, path: str) -> None:
+    check_overwritable(path, allowed=(*config.paths.restores, *config.made_paths))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,12 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
+from backupd.access import Access
 from backupd.application.available import AvailableBackups
 from backupd.application.backup_types import BackupTypes
 from backupd.application.backups import Backups
+from backupd.application.block_storage.quotas import Quotas
+from backupd.application.block_storage.service import BlockStorage, build_block_storage
 from backupd.application.copies import Copies
 from backupd.application.jobs import Jobs
 from backupd.application.paths import Paths
@@ -38,6 +41,8 @@ class Application:
     verifications: Verifications
     copies: Copies
     jobs: Jobs
+    block_storage: BlockStorage
+    access: Access
 
 
 def build_application(
@@ -48,19 +53,29 @@ def build_application(
     observed: Mapping[str, Observe],
     executor: Executor,
     wake: Callable[[], None],
+    sign: Callable[[bytes], bytes],
     live_progress: Callable[[str], Progress | None] = lambda _: None,
 ) -> Application:
     """Return the services.
 
     ``observed`` has one entry per configured target; ``executor`` (its owner shuts it down) runs what may
-    block; ``wake`` nudges the job worker, must not block and may be called too often; ``live_progress`` knows
-    how far a job is that runs in this process.
+    block; ``wake`` nudges the job worker, must not block and may be called too often; ``sign`` signs backup records;
+    ``live_progress`` knows how far a job is that runs in this process.
     """
     targets = Targets(catalog=catalog, config=config.targets, observed=observed)
-    paths = Paths(config=config.paths, executor=executor)
+    paths = Paths(config=config.paths, executor=executor, made=config.made_paths)
+    access = Access(config.rules)
+    quotas = Quotas(catalog=catalog.block_storage, access=access, config=config.quotas)
     policy = Policy(catalog=catalog, config=config)
     backups = Backups(
-        catalog=catalog, clock=clock, paths=paths, targets=targets, policy=policy, executor=executor, wake=wake
+        catalog=catalog,
+        clock=clock,
+        paths=paths,
+        targets=targets,
+        policy=policy,
+        quotas=quotas,
+        executor=executor,
+        wake=wake,
     )
     available = AvailableBackups(catalog=catalog, clock=clock, targets=targets)
     return Application(
@@ -73,4 +88,17 @@ def build_application(
         verifications=Verifications(catalog=catalog, available=available, wake=wake),
         copies=Copies(catalog=catalog, clock=clock, targets=targets, available=available, wake=wake),
         jobs=Jobs(catalog=catalog, wake=wake, live_progress=live_progress),
+        block_storage=build_block_storage(
+            catalog=catalog,
+            clock=clock,
+            config=config,
+            access=access,
+            paths=paths,
+            targets=targets,
+            backups=backups,
+            executor=executor,
+            sign=sign,
+            wake=wake,
+        ),
+        access=access,
     )

@@ -5,11 +5,14 @@ from __future__ import annotations
 from backupd.config.kinds import Address
 from backupd.config.load import default_path, load
 from backupd.config.tree import (
+    AuthConfig,
     BackupTypeConfig,
+    BlockStorageConfig,
     Config,
     DaemonConfig,
     PathsConfig,
     PolicyConfig,
+    QuotasConfig,
     RetentionConfig,
     TargetConfig,
     TargetDefaults,
@@ -17,11 +20,14 @@ from backupd.config.tree import (
 
 __all__ = [
     "Address",
+    "AuthConfig",
     "BackupTypeConfig",
+    "BlockStorageConfig",
     "Config",
     "DaemonConfig",
     "PathsConfig",
     "PolicyConfig",
+    "QuotasConfig",
     "RetentionConfig",
     "TargetConfig",
     "TargetDefaults",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from random import Random
 
 from backupd.errors import Conflict, CorruptObject
@@ -60,6 +60,9 @@ class BackupBody:
         published = await self._published(backup, opened)
         if published is None:
             volume = await self._catalog.volume(job.project, backup.volume_id)
+            if (snapshot_id := job.request.get("snapshot_id")) is not None:
+                snapshot = await self._catalog.block_storage.snapshot(job.project, snapshot_id)
+                volume = replace(volume, path=snapshot.path)
             published = await _Attempt(self._resources, job, run, backup, volume, opened).run()
         await self._catalog.publish_backup(
             backup.id,

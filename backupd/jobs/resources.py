@@ -19,7 +19,8 @@ class Resources:
     """Shared by all jobs of the daemon.
 
     ``open_source`` says how a volume is read. ``check_destination`` raises unless a restore may (still) write to
-    a path; it blocks. ``job_memory_bytes`` is each running job's part of the limit.
+    a path, ``check_overwritable`` unless it may overwrite what is there; both block. ``job_memory_bytes`` is each
+    running job's part of the limit.
     """
 
     catalog: Catalog
@@ -28,6 +29,7 @@ class Resources:
     workers: Workers
     open_source: Callable[[Volume], Source]
     check_destination: Callable[[str, bool], None]
+    check_overwritable: Callable[[str], None]
     job_memory_bytes: int
 
     def budget(self) -> ByteBudget:

@@ -23,7 +23,7 @@ HOUSE: Rows = (
     ("backupd.jobs",),
     ("backupd.pipeline",),
     ("backupd.catalog", "backupd.repository", "backupd.config"),
-    ("backupd.states", "backupd.retention", "backupd.type_rules", "backupd.access_rules"),
+    ("backupd.states", "backupd.retention", "backupd.type_rules", "backupd.access"),
     ("backupd.block_storage",),
     ("backupd.model",),
     ("backupd.errors", "backupd.clock"),
@@ -35,7 +35,7 @@ CHUNKER: Rows = (
     ("chunker.sources", "chunker.destinations", "chunker.tree"),
     ("chunker.frame", "chunker.pack", "chunker.node"),
     ("chunker.digest",),
-    ("chunker.extents", "chunker.keys", "chunker.xaes", "chunker.block_device", "chunker.direct_io"),
+    ("chunker.extents", "chunker.keys", "chunker.xaes", "chunker.block_device", "chunker.direct_io", "chunker.cloning"),
     ("chunker.errors",),
 )
 TARGETS: Rows = (

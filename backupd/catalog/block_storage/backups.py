@@ -30,9 +30,7 @@ from backupd.states import BACKUP, BackupEvent
 
 _UNFINISHED = tuple(state for state in JobState if not state.is_final)
 _children = backups.alias("children")
-_HAS_DEPENDENTS = exists().where(
-    _children.c.parent_id == backups.c.id, _children.c.state == BackupState.AVAILABLE
-)
+_HAS_DEPENDENTS = exists().where(_children.c.parent_id == backups.c.id, _children.c.state == BackupState.AVAILABLE)
 _IS_RESTORED = exists().where(
     jobs.c.backup_id == backups.c.id, jobs.c.kind == JobKind.RESTORE, jobs.c.state.in_(_UNFINISHED)
 )
@@ -96,7 +94,9 @@ _FILTERS = {
 }
 
 
-def add_details(connection: Connection, value: Backup, details: BackupDetails | None, charges: Collection[Charge]) -> None:
+def add_details(
+    connection: Connection, value: Backup, details: BackupDetails | None, charges: Collection[Charge]
+) -> None:
     """Add what block storage has of a new backup; one of ``/v1`` has the same name and its volume's size."""
     if details is None:
         details = _of_volume(connection, value)
@@ -127,7 +127,9 @@ def published(connection: Connection, backup_id: str, size_bytes: int) -> None:
     found = connection.execute(query).one()
     if found.size_bytes == size_bytes:
         return
-    connection.execute(update(block_backups).where(block_backups.c.backup_id == backup_id).values(size_bytes=size_bytes))
+    connection.execute(
+        update(block_backups).where(block_backups.c.backup_id == backup_id).values(size_bytes=size_bytes)
+    )
     quotas.release(connection, found.project, {"backup_gigabytes": gib(found.size_bytes) - gib(size_bytes)})
 
 
@@ -162,7 +164,7 @@ def candidates(connection: Connection, project: str, volume_id: str, before: dat
     return connection.execute(query).scalar_one()
 
 
-def change(connection: Connection, backup_id: str, now: datetime, **values: Any) -> None:
+def change(connection: Connection, /, backup_id: str, now: datetime, **values: Any) -> None:
     mine = update(block_backups).where(block_backups.c.backup_id == backup_id)
     connection.execute(mine.values(updated_at=now, **values))
 

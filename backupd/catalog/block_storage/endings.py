@@ -23,7 +23,10 @@ _EVENTS = {
     JobKind.DELETE: ("VOLUME_BACKUP", "VOLUME_VOLUME_BACKUP_015"),
     JobKind.IMPORT: ("VOLUME_BACKUP", "VOLUME_VOLUME_BACKUP_016"),
 }
-_CLONED = {"snapshot_id": ("VOLUME_SNAPSHOT", "VOLUME_VOLUME_SNAPSHOT_012"), "volume_id": ("VOLUME", "VOLUME_VOLUME_003")}
+_CLONED = {
+    "snapshot_id": ("VOLUME_SNAPSHOT", "VOLUME_VOLUME_SNAPSHOT_012"),
+    "volume_id": ("VOLUME", "VOLUME_VOLUME_003"),
+}
 _DETAIL = "020"
 
 
@@ -45,7 +48,11 @@ def _settle_volume(connection: Connection, job: Job, now: datetime) -> None:
         source = connection.execute(select(block_backups).where(block_backups.c.backup_id == job.backup_id)).first()
         if found is None or source is None:
             return
-        values = {"metadata": _restored_metadata(connection, job, found.volume_id, {**found.metadata, **source.volume_metadata})}
+        values = {
+            "metadata": _restored_metadata(
+                connection, job, found.volume_id, {**found.metadata, **source.volume_metadata}
+            )
+        }
         if job.request.get("is_renamed"):
             values |= {"name": source.volume_name, "description": source.volume_description}
         connection.execute(update(block_volumes).where(mine).values(values))

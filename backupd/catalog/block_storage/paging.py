@@ -74,7 +74,10 @@ def _after(values: Sequence[Any], sort: Columns, order: list[tuple[str, bool]]) 
     columns = [sort[key] for key, _ in order]
     directions = {is_descending for _, is_descending in order}
     if len(directions) == 1:  # The usual case, and the one that an index serves.
-        row, place = tuple_(*columns), tuple_(*(bindparam(None, v, type_=c.type, unique=True) for c, v in zip(columns, values, strict=True)))
+        row, place = (
+            tuple_(*columns),
+            tuple_(*(bindparam(None, v, type_=c.type, unique=True) for c, v in zip(columns, values, strict=True))),
+        )
         return row < place if directions.pop() else row > place
     steps = []
     for number, (column, (_, is_descending)) in enumerate(zip(columns, order, strict=True)):

@@ -117,4 +117,3 @@ quota_usages = Table(
     Column("resource", String(32), primary_key=True),
     Column("in_use", BigInteger, nullable=False),
 )
-

@@ -1,4 +1,4 @@
-"""Volumes, snapshots and attachments as block storage has them; their status is what is stored and what jobs make of it."""
+"""Volumes, snapshots and attachments of block storage; their status is what is stored and what jobs make of it."""
 
 from __future__ import annotations
 
@@ -86,7 +86,9 @@ def add_details(connection: Connection, volume_id: str, details: VolumeDetails) 
     connection.execute(insert(block_volumes).values(volume_id=volume_id, **_plain(details)))
 
 
-def add(connection: Connection, volume: Volume, details: VolumeDetails, charges: Collection[Charge], job: Job | None) -> None:
+def add(
+    connection: Connection, volume: Volume, details: VolumeDetails, charges: Collection[Charge], job: Job | None
+) -> None:
     """Add a volume of block storage, and what fills it."""
     quotas.charge(connection, volume.project, charges)
     connection.execute(insert(volumes).values(asdict(volume)))
@@ -109,6 +111,7 @@ def listed(connection: Connection, project: str | None, listing: Listing) -> tup
 
 def change(
     connection: Connection,
+    /,
     volume_id: str,
     *,
     expected: Collection[VolumeStatus] | None,
@@ -154,7 +157,7 @@ def attach(connection: Connection, value: Attachment, *, expected: Collection[Vo
     connection.execute(insert(block_attachments).values(asdict(value)))
 
 
-def complete_attachment(connection: Connection, attachment_id: str, now: datetime, **values: Any) -> Attachment:
+def complete_attachment(connection: Connection, /, attachment_id: str, now: datetime, **values: Any) -> Attachment:
     attachment = one_attachment(connection, None, attachment_id)
     mine = update(block_attachments).where(block_attachments.c.id == attachment_id)
     connection.execute(mine.values(attached_at=attachment.attached_at or now, **values))
@@ -236,16 +239,17 @@ def one_snapshot(connection: Connection, project: str | None, snapshot_id: str) 
     return _snapshot(found)
 
 
-def listed_snapshots(connection: Connection, project: str | None, listing: Listing) -> tuple[list[Snapshot], int | None]:
+def listed_snapshots(
+    connection: Connection, project: str | None, listing: Listing
+) -> tuple[list[Snapshot], int | None]:
     query = _scoped(_SNAPSHOTS, project)
-    found, count = page(
-        connection, query, listing, noun="Snapshot", sort=_SNAPSHOT_SORT, filters=_SNAPSHOT_FILTERS
-    )
+    found, count = page(connection, query, listing, noun="Snapshot", sort=_SNAPSHOT_SORT, filters=_SNAPSHOT_FILTERS)
     return [_snapshot(row) for row in found], count
 
 
 def change_snapshot(
     connection: Connection,
+    /,
     snapshot_id: str,
     *,
     expected: Collection[SnapshotStatus] | None,
