@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from chunker.sources.address import Address
+
 GIB = 1024**3
 
 
@@ -95,13 +97,19 @@ class BlockVolume:
 
     id: str
     project: str
-    path: str
+    source: str
     backup_type_id: str | None
     created_at: datetime
     updated_at: datetime | None
     status: VolumeStatus
     details: VolumeDetails
     attachments: tuple[Attachment, ...] = ()
+
+    @property
+    def path(self) -> str | None:
+        """The path of the file or device that it is; None of any other kind of source."""
+        address = Address.parse(self.source)
+        return address.path if address.kind == "file" else None
 
     @property
     def size_gib(self) -> int:

@@ -7,6 +7,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from chunker.sources.address import Address
+
 DEFAULT_CHUNK_SIZE_BYTES = 256 * 1024
 DEFAULT_COMPRESSION_LEVEL = 3
 
@@ -128,7 +130,7 @@ class BackupType:
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """A registered block device or image. ``allow_live``: back it up though something may be writing to it.
+    """A registered volume. ``source`` is its address; ``allow_live``: something may be writing to it meanwhile.
 
     Without ``backup_type_id`` it has the type that is its project's default when it is backed up.
     """
@@ -136,11 +138,17 @@ class Volume:
     id: str
     project: str
     name: str
-    path: str
+    source: str
     backup_type_id: str | None
     created_at: datetime
     allow_live: bool = False
     direct_io: bool = False
+
+    @property
+    def path(self) -> str | None:
+        """The path of the file or device that it is; None of any other kind of source."""
+        address = Address.parse(self.source)
+        return address.path if address.kind == "file" else None
 
 
 @dataclass(frozen=True, slots=True)

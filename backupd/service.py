@@ -21,7 +21,7 @@ import backupd
 from backupd.api import build_app, read_tokens
 from backupd.application import build_application
 from backupd.application.configured import apply_configuration
-from backupd.application.paths import check_destination, check_overwritable, check_source
+from backupd.application.paths import check_address, check_destination, check_overwritable
 from backupd.catalog.store import Catalog
 from backupd.clock import Clock, SystemClock
 from backupd.config import Config, TargetConfig
@@ -46,8 +46,9 @@ from backupd.model import Job, JobKind, Volume
 from backupd.pipeline.workers import Workers
 from backupd.repository.opened import Repositories
 from backupd.state_dir import StateDir, locked
+from chunker.errors import SourceMisconfigured
 from chunker.sources.base import Source
-from chunker.sources.open import open_source
+from chunker.sources.open import Sources
 from targets.base import Target
 from targets.errors import TargetError
 from targets.open import open_target, redact
@@ -86,6 +87,7 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
         catalog = await Catalog.open(state.catalog_url(), clock)
         stack.push_async_callback(catalog.aclose)
         await apply_configuration(config, catalog, clock)
+        sources = _sources(config)
         opened = await _open_targets(config, clock, stack)
         observed = {name: one.observed for name, one in opened.items()}
         targets = {name: one.limited for name, one in opened.items()}
@@ -96,12 +98,13 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
         stack.callback(workers.close)
         executor = stack.enter_context(ThreadPoolExecutor(_APPLICATION_THREADS, thread_name_prefix="application"))
         published: asyncio.Queue[Job] = asyncio.Queue(_PUBLISHED_MAX)
-        worker = _worker(config, state, clock, catalog, repositories, workers, fitness, published)
+        worker = _worker(config, state, clock, catalog, sources, repositories, workers, fitness, published)
         catching_up = CatchingUp(catalog, clock, observed, wake=worker.wake, interval_s=config.daemon.copies_interval_s)
         application = build_application(
             catalog=catalog,
             clock=clock,
             config=config,
+            sources=sources,
             observed=observed,
             executor=executor,
             wake=worker.wake,
@@ -134,6 +137,7 @@ def _worker(
     state: StateDir,
     clock: Clock,
     catalog: Catalog,
+    sources: Sources,
     repositories: Repositories,
     workers: Workers,
     fitness: Fitness,
@@ -145,7 +149,7 @@ def _worker(
         clock=clock,
         repositories=repositories,
         workers=workers,
-        open_source=partial(_open_source, config),
+        open_source=partial(_open_source, config, sources),
         check_destination=partial(_check_destination, config),
         check_overwritable=partial(_check_overwritable, config),
         job_memory_bytes=daemon.memory_limit_bytes // daemon.running_jobs_max,
@@ -181,10 +185,17 @@ def _announced(body: JobBody, published: asyncio.Queue[Job]) -> JobBody:
     return run_and_announce
 
 
-def _open_source(config: Config, volume: Volume) -> Source:
+def _sources(config: Config) -> Sources:
+    try:
+        return Sources(config.sources)
+    except SourceMisconfigured as error:
+        raise ConfigError(f"sources.{error}") from error
+
+
+def _open_source(config: Config, sources: Sources, volume: Volume) -> Source:
     # Once more, because what the path leads to may have changed since it was registered.
-    check_source(volume.path, allowed=(*config.paths.sources, *config.made_paths))
-    return open_source(volume.path, allow_live=volume.allow_live, direct_io=volume.direct_io)
+    check_address(volume.source, sources, allowed=(*config.paths.sources, *config.made_paths))
+    return sources.open(volume.source, allow_live=volume.allow_live, direct_io=volume.direct_io)
 
 
 def _check_destination(config: Config, path: str, overwrite: bool) -> None:  # noqa: FBT001 - a callback

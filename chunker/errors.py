@@ -2,6 +2,8 @@
 
 ChunkerError
 ├── SourceError             a volume cannot be read as asked
+│   ├── InvalidAddress      no address of its kind, or not one that is allowed; the message says what was expected
+│   ├── SourceMisconfigured  an option of a kind of source is wrong; the message names it
 │   ├── SourceMissing       nothing is there, or it is neither a regular file nor a block device with a medium
 │   ├── SourceUnreadable    the medium or the permissions refuse; the message names the offset
 │   ├── SourceBusy          somebody else is writing to it
@@ -34,6 +36,18 @@ class SourceError(ChunkerError):
     """A volume cannot be read as asked."""
 
     code = "source.invalid"
+
+
+class InvalidAddress(SourceError):
+    """An address is none of its kind, or not one that is allowed; the message says what was expected."""
+
+    code = "source.address"
+
+
+class SourceMisconfigured(SourceError):
+    """An option of a kind of source is wrong; the message names it, and never repeats its value."""
+
+    code = "source.misconfigured"
 
 
 class SourceMissing(SourceError):

@@ -18,7 +18,7 @@ from backupd.model import Attempt, Backup, BackupCopy, Failure, Job, JobKind, St
 from targets.base import Capabilities
 from targets.probe import ProbeReport, doubts, unfit
 
-_VOLUME = ("id", "name", "path", "backup_type_id", "allow_live", "direct_io", "created_at")
+_VOLUME = ("id", "name", "source", "path", "backup_type_id", "allow_live", "direct_io", "created_at")
 _BACKUP_TYPE = (
     "id",
     "name",

@@ -25,6 +25,7 @@ from backupd.catalog.store import Catalog
 from backupd.clock import Clock
 from backupd.config import Config
 from backupd.model import Progress
+from chunker.sources.open import Sources
 from targets.wrappers.observe import Observe
 
 
@@ -50,6 +51,7 @@ def build_application(
     catalog: Catalog,
     clock: Clock,
     config: Config,
+    sources: Sources,
     observed: Mapping[str, Observe],
     executor: Executor,
     wake: Callable[[], None],
@@ -58,12 +60,12 @@ def build_application(
 ) -> Application:
     """Return the services.
 
-    ``observed`` has one entry per configured target; ``executor`` (its owner shuts it down) runs what may
-    block; ``wake`` nudges the job worker, must not block and may be called too often; ``sign`` signs backup records;
-    ``live_progress`` knows how far a job is that runs in this process.
+    ``sources`` are the kinds that are allowed; ``observed`` has one entry per configured target; ``executor``
+    (its owner shuts it down) runs what may block; ``wake`` nudges the job worker, must not block and may be
+    called too often; ``sign`` signs backup records; ``live_progress`` knows how far a job is that runs here.
     """
     targets = Targets(catalog=catalog, config=config.targets, observed=observed)
-    paths = Paths(config=config.paths, executor=executor, made=config.made_paths)
+    paths = Paths(config=config.paths, sources=sources, executor=executor, made=config.made_paths)
     access = Access(config.rules)
     quotas = Quotas(catalog=catalog.block_storage, access=access, config=config.quotas)
     policy = Policy(catalog=catalog, config=config)

@@ -124,7 +124,7 @@ class Backups:
 
     async def _check_source(self, volume: Volume) -> None:
         try:
-            await self.paths.check_source(volume.path)
+            await self.paths.check_address(volume.source)
         except InvalidRequest as error:  # The request is fine; what it asks for cannot be done any more.
             raise Conflict(f'volume "{volume.name}" cannot be read: {error}') from error
 

@@ -1,4 +1,4 @@
-"""Which files and devices the daemon may read and write: those below the configured directories."""
+"""What the daemon may read and write: files and devices below the configured directories, sources that are allowed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from typing import TypeVar
 
 from backupd.application.fields import invalid
 from backupd.config import PathsConfig
-from backupd.errors import InvalidRequest
+from backupd.errors import InvalidRequest, shown
+from chunker.errors import InvalidAddress
+from chunker.sources.address import Address, redacted
+from chunker.sources.open import Sources
 
 _ANSWER_TIMEOUT_S = 10.0
 _Answer = TypeVar("_Answer")
@@ -27,12 +30,18 @@ class Paths:
     """
 
     config: PathsConfig
+    sources: Sources
     executor: Executor
     made: tuple[Path, ...] = ()
 
     async def check_source(self, path: str) -> None:
         """Raise InvalidRequest unless ``path`` is a readable file or block device below ``paths.sources``."""
         await self._answer(path, lambda: check_source(path, allowed=(*self.config.sources, *self.made)))
+
+    async def check_address(self, source: str) -> str:
+        """Return ``source`` as volumes have it. InvalidRequest unless it is an address that may be read."""
+        allowed = (*self.config.sources, *self.made)
+        return await self._answer(redacted(source), lambda: check_address(source, self.sources, allowed=allowed))
 
     async def check_destination(self, path: str, *, overwrite: bool) -> None:
         """Raise InvalidRequest unless a restore may write to ``path``."""
@@ -58,6 +67,18 @@ class Paths:
 def _same(path: str, others: Collection[str]) -> set[str]:
     real = os.path.realpath(path)
     return {other for other in others if os.path.realpath(other) == real}
+
+
+def check_address(source: str, sources: Sources, *, allowed: tuple[Path, ...]) -> str:
+    """Return ``source`` in its canonical form. InvalidRequest unless the operator allows to read it. Blocks."""
+    try:
+        address = Address.parse(source)
+        sources.check(source)
+    except InvalidAddress as error:
+        raise InvalidRequest(f"source = {shown(redacted(source))}: {error}") from error
+    if address.kind == "file":
+        check_source(address.path, allowed=allowed)
+    return str(address)
 
 
 def check_source(path: str, *, allowed: tuple[Path, ...]) -> None:

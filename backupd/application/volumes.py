@@ -6,20 +6,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
-from backupd.application.fields import check_name
+from backupd.application.fields import check_name, invalid
 from backupd.application.paths import Paths
 from backupd.application.policy import Policy, VolumeType
 from backupd.catalog.store import Catalog
 from backupd.clock import Clock
+from backupd.errors import InvalidRequest
 from backupd.model import Volume
+from chunker.sources.address import Address, redacted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewVolume:
-    """A request to register a volume; ``backup_type`` is a name or an id, None is the project's default."""
+    """A request to register a volume, of a ``path`` or else of the address ``source``.
+
+    ``backup_type`` is a name or an id, None is the project's default.
+    """
 
     name: str
-    path: str
+    path: str | None = None
+    source: str | None = None
     backup_type: str | None = None
     allow_live: bool = False
     direct_io: bool = False
@@ -53,12 +59,12 @@ class Volumes:
         """Return the volume that was registered. Raises InvalidRequest, NotFound, Conflict."""
         check_name("name", new.name)
         type_id = await self._type_id(new.backup_type)
-        await self.paths.check_source(new.path)
+        source = await self._source(new)
         volume = Volume(
             id=str(uuid4()),
             project=project,
             name=new.name,
-            path=new.path,
+            source=source,
             backup_type_id=type_id,
             created_at=self.clock.now(),
             allow_live=new.allow_live,
@@ -89,6 +95,16 @@ class Volumes:
     async def remove(self, project: str, id_or_name: str) -> None:
         """Forget a volume. Raises NotFound, or Conflict while it has backups."""
         await self.catalog.delete_volume((await self.one(project, id_or_name)).id)
+
+    async def _source(self, new: NewVolume) -> str:
+        if new.path is not None:
+            if new.source is not None:
+                raise invalid("source", redacted(new.source), "none, because there is a path, which says the same")
+            await self.paths.check_source(new.path)
+            return str(Address.of_path(new.path))
+        if new.source is None:
+            raise InvalidRequest("source: missing; expected the address of the volume, or a path")
+        return await self.paths.check_address(new.source)
 
     async def _type_id(self, id_or_name: str | None) -> str | None:
         return None if id_or_name is None else (await self.catalog.backup_type(id_or_name)).id

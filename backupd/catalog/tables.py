@@ -73,7 +73,7 @@ volumes = Table(
     Column("id", String(36), primary_key=True),
     Column("project", String(64), nullable=False),
     Column("name", String(128), nullable=False),
-    Column("path", String, nullable=False),
+    Column("source", String, nullable=False),
     Column("backup_type_id", ForeignKey(backup_types.c.id)),
     Column("created_at", UtcTime, nullable=False),
     Column("allow_live", Boolean, nullable=False),

@@ -8,7 +8,7 @@ from typing import Any
 from backupd.cli.client import path_of
 from backupd.cli.command import Context, Noun
 
-_COLUMNS = ("name", "path", "backup_type", "backup_type_from", "allow_live", "id")
+_COLUMNS = ("name", "source", "backup_type", "backup_type_from", "allow_live", "id")
 _RETENTION_COLUMNS = ("name", "created_at", "is_kept", "reasons", "id")
 
 
@@ -17,7 +17,9 @@ def register(nouns: Any, shared: ArgumentParser) -> None:
     noun = Noun(nouns, "volume", "the block devices and images that are backed up", shared)
     adding = noun.verb("add", "register a volume", add)
     adding.add_argument("name")
-    adding.add_argument("--path", required=True, help="absolute path, on the daemon's machine")
+    where = adding.add_mutually_exclusive_group(required=True)
+    where.add_argument("--path", help="absolute path, on the daemon's machine")
+    where.add_argument("--source", help="address, such as nbd://HOST:PORT/EXPORT, of a kind that the daemon allows")
     adding.add_argument("--type", dest="backup_type", help="name or id of its backup type; the project's default")
     adding.add_argument("--allow-live", action="store_true", help="back it up though it may be written to")
     adding.add_argument("--direct-io", action="store_true", help="read it past the page cache")
@@ -41,6 +43,7 @@ async def add(context: Context, arguments: Namespace) -> None:
     body = {
         "name": arguments.name,
         "path": arguments.path,
+        "source": arguments.source,
         "backup_type": arguments.backup_type,
         "allow_live": arguments.allow_live,
         "direct_io": arguments.direct_io,

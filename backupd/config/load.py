@@ -33,6 +33,7 @@ from backupd.type_rules import type_problems
 SECTIONS = (
     "daemon",
     "paths",
+    "sources",
     "defaults",
     "targets",
     "retention",
@@ -98,6 +99,7 @@ class _Reader:
         self._refuse_unknown(document, SECTIONS, prefix="")
         daemon = self._section(DaemonConfig, self._table(document, "daemon"), prefix="daemon.")
         paths = self._section(PathsConfig, self._table(document, "paths"), prefix="paths.")
+        sources = dict(self._named(self._table(document, "sources"), "sources"))
         defaults = self._section(TargetDefaults, self._table(document, "defaults"), prefix="defaults.")
         targets = self._targets(self._table(document, "targets"), defaults or TargetDefaults())
         retention = self._retention(self._table(document, "retention"))
@@ -118,6 +120,7 @@ class _Reader:
             daemon=daemon,
             paths=paths,
             targets=targets,
+            sources=MappingProxyType(sources),
             retention=retention,
             backup_types=backup_types,
             policy=policy,

@@ -164,6 +164,8 @@ class Config:
     daemon: DaemonConfig
     paths: PathsConfig
     targets: Mapping[str, TargetConfig]
+    # ``[sources.KIND]``: the options of each kind of source that may be read besides files and devices.
+    sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     retention: Mapping[str, RetentionConfig] = field(default_factory=dict)
     backup_types: Mapping[str, BackupTypeConfig] = field(default_factory=dict)
     policy: PolicyConfig = PolicyConfig()

@@ -26,6 +26,7 @@ from backupd.repository.opened import Opened
 from chunker.errors import SourceError
 from chunker.extents import Extent
 from chunker.node import Pointer
+from chunker.sources.address import Address
 from chunker.sources.base import PointInTime, Source
 from chunker.sources.extents import GivenExtents
 from targets.base import Target
@@ -62,7 +63,7 @@ class BackupBody:
             volume = await self._catalog.volume(job.project, backup.volume_id)
             if (snapshot_id := job.request.get("snapshot_id")) is not None:
                 snapshot = await self._catalog.block_storage.snapshot(job.project, snapshot_id)
-                volume = replace(volume, path=snapshot.path)
+                volume = replace(volume, source=str(Address.of_path(snapshot.path)))
             published = await _Attempt(self._resources, job, run, backup, volume, opened).run()
         await self._catalog.publish_backup(
             backup.id,

@@ -1,16 +1,80 @@
-"""Where a volume is -> its source."""
+"""Where a volume is -> its source: the one registry of the kinds of sources."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from typing import Any, Protocol
 
-from chunker.errors import SourceError
+from chunker.errors import InvalidAddress, SourceMisconfigured
 from chunker.extents import Extent
+from chunker.sources.address import Address
 from chunker.sources.base import Source
 from chunker.sources.extents import GivenExtents
 from chunker.sources.file import FileSource
+
+ENTRY_POINTS = "backupd.sources"
+
+
+class Kind(Protocol):
+    """One kind of source, made with the options that the operator gave it. Its methods may block."""
+
+    def check(self, address: Address) -> None:
+        """InvalidAddress says what was expected, unless it is an address of this kind that the operator allows."""
+
+    def open(self, address: Address, *, allow_live: bool, direct_io: bool) -> Source:
+        """Return the source at an address that ``check`` lets pass. SourceError."""
+
+
+MakeKind = Callable[[Mapping[str, Any]], Kind]
+"""Makes a kind of the options in its section of the configuration. SourceMisconfigured."""
+
+
+class Sources:
+    """The kinds of sources that the operator allows: files always, any other one that has its options here.
+
+    Kinds of other packages are found by the entry points of the group ``backupd.sources``: the name is the
+    kind, the object a ``MakeKind``. What stands before "+" in the scheme of an address is its kind.
+    """
+
+    def __init__(self, options: Mapping[str, Mapping[str, Any]]) -> None:
+        """Make the kinds. SourceMisconfigured names kind and option."""
+        self._kinds: dict[str, Kind] = {"file": _FileKind()}
+        for name, own in options.items():
+            try:
+                self._kinds[name] = _maker(name)(own)
+            except SourceMisconfigured as error:
+                raise SourceMisconfigured(f"{name}: {error}") from error
+
+    def check(self, source: str) -> None:
+        """InvalidAddress unless ``source`` is an address of a kind that is allowed, and fine for that. Blocks."""
+        address = Address.parse(source)
+        self._kind(address).check(address)
+
+    def open(
+        self,
+        source: str,
+        *,
+        allow_live: bool = False,
+        direct_io: bool = False,
+        changed_extents: Iterable[Extent] | None = None,
+    ) -> Source:
+        """Return the source at an address or absolute path, with its changes if given. SourceError. Blocks."""
+        address = Address.parse(source)
+        kind = self._kind(address)
+        kind.check(address)
+        opened = kind.open(address, allow_live=allow_live, direct_io=direct_io)
+        return opened if changed_extents is None else GivenExtents(opened, changed_extents)
+
+    def _kind(self, address: Address) -> Kind:
+        if address.kind in self._kinds:
+            return self._kinds[address.kind]
+        allowed = ", ".join(sorted(self._kinds))
+        if address.kind in _names():
+            section = f"[sources.{address.kind}]"
+            raise InvalidAddress(f"expected a kind that the operator allows: {allowed}; there is no section {section}")
+        raise InvalidAddress(f"expected one of {allowed}; {address.scheme} is not known")
 
 
 def open_source(
@@ -21,19 +85,36 @@ def open_source(
     changed_extents: Iterable[Extent] | None = None,
 ) -> Source:
     """Return the source at an absolute path or ``file:`` URL, with its changes if given. SourceError."""
-    scheme, path = _split(str(location))
-    factory = _FACTORIES.get(scheme)
-    if factory is None:
-        raise SourceError(f"source {location}: expected an absolute path or one of {', '.join(_FACTORIES)}")
-    source = factory(path, allow_live=allow_live, direct_io=direct_io)
-    return source if changed_extents is None else GivenExtents(source, changed_extents)
+    return Sources({}).open(str(location), allow_live=allow_live, direct_io=direct_io, changed_extents=changed_extents)
 
 
-_FACTORIES = {"file": FileSource}
+class _FileKind:
+    """Files and block devices; which of them may be read, the daemon checks."""
+
+    def check(self, address: Address) -> None:
+        address.only_options()
+        if address.host or address.port is not None or not address.path.startswith("/") or "\0" in address.path:
+            raise InvalidAddress("expected file:// and an absolute path")
+
+    def open(self, address: Address, *, allow_live: bool, direct_io: bool) -> Source:
+        return FileSource(address.path, allow_live=allow_live, direct_io=direct_io)
 
 
-def _split(location: str) -> tuple[str, str]:
-    if location.startswith("/"):
-        return "file", location  # A path is taken as it is: it may hold any character, "%" and "?" too.
-    url = urlsplit(location)
-    return (url.scheme, unquote(url.path)) if url.path.startswith("/") and not url.netloc else ("", location)
+_MAKERS: dict[str, MakeKind] = {}
+
+
+def _names() -> set[str]:
+    return {*_MAKERS, *entry_points(group=ENTRY_POINTS).names}
+
+
+def _maker(name: str) -> MakeKind:
+    if name in _MAKERS:
+        return _MAKERS[name]
+    installed: dict[str, EntryPoint] = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+    if name not in installed:
+        raise SourceMisconfigured(f"unknown kind, expected one of {', '.join(sorted(_names())) or 'none'}")
+    try:
+        maker: MakeKind = installed[name].load()
+    except Exception as error:
+        raise SourceMisconfigured(f"its driver ({installed[name].value}) cannot be loaded: {error}") from error
+    return maker

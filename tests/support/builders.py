@@ -42,7 +42,7 @@ def make_volume(backup_type: BackupType, **fields: Any) -> Volume:
         id=volume_id,
         project=PROJECT,
         name=f"volume-{volume_id[:8]}",
-        path=f"/srv/images/{volume_id}.img",
+        source=f"file:///srv/images/{volume_id}.img",
         backup_type_id=backup_type.id,
         created_at=START,
     )

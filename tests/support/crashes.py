@@ -21,6 +21,7 @@ from backupd.catalog.store import Catalog
 from backupd.clock import SystemClock
 from backupd.config import load
 from backupd.service import running
+from chunker.sources.open import Sources
 from targets.memory import MemoryTarget
 from targets.wrappers.observe import Observe
 from tests.support.api import Api
@@ -114,6 +115,7 @@ async def without_worker(place: Place) -> AsyncIterator[Application]:
                 catalog=catalog,
                 clock=clock,
                 config=config,
+                sources=Sources({}),
                 observed={"local": Observe(MemoryTarget())},
                 executor=executor,
                 wake=lambda: None,

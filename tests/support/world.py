@@ -20,6 +20,7 @@ from backupd.catalog.store import Catalog
 from backupd.clock import Clock
 from backupd.config import Config, DaemonConfig, PathsConfig, RetentionConfig, TargetConfig
 from backupd.model import Backup, BackupResult, Failure, Job, JobState, Progress, Statistics
+from chunker.sources.open import Sources
 from targets.memory import MemoryTarget
 from targets.wrappers.observe import Observe
 from tests.support.virtual_clock import VirtualClock
@@ -135,6 +136,7 @@ def _build(config: Config, catalog: Catalog, clock: Clock, executor: Executor, w
         catalog=catalog,
         clock=clock,
         config=config,
+        sources=Sources({}),
         observed={name: Observe(MemoryTarget()) for name in config.targets},
         executor=executor,
         wake=worker.wake,

@@ -218,7 +218,7 @@ class BlockBackups:
         _check_size(volume.details, backup)
         if not volume.details.is_made:
             try:
-                await self.paths.check_overwritable(volume.path)
+                await self.paths.check_overwritable(volume.path or "")
             except InvalidRequest as error:
                 raise InvalidRequest("Invalid volume: Volume is one that the operator lets nobody write to.") from error
         return volume

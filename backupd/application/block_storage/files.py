@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from backupd.errors import Unavailable
+from chunker.errors import SourceError
 
 _ANSWER_TIMEOUT_S = 30.0
 _Answer = TypeVar("_Answer")
@@ -48,6 +49,13 @@ class Files:
         try:
             return await self._answer(lambda: _size_bytes(path))
         except Unavailable:
+            return None
+
+    async def measured(self, measure: Callable[[], int]) -> int | None:
+        """Return what ``measure``, which may block, finds; None when the source cannot be opened now."""
+        try:
+            return await self._answer(measure)
+        except (SourceError, Unavailable):
             return None
 
     def _directory(self) -> Path:

@@ -23,6 +23,8 @@ from backupd.clock import Clock
 from backupd.config import PathsConfig
 from backupd.errors import InvalidRequest
 from backupd.model import Volume
+from chunker.sources.address import Address
+from chunker.sources.open import Sources
 
 _FOUND_MAX = 10_000
 _DEPTH_MAX = 4
@@ -43,11 +45,11 @@ class NewManaged:
 
 @dataclass(frozen=True, slots=True)
 class Manageable:
-    """Something that could be managed, or is (``volume_id``)."""
+    """Something that could be managed, or is."""
 
     reference: str
     size_bytes: int
-    volume_id: str | None
+    is_managed: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,15 +65,16 @@ class Managed:
     allowed: PathsConfig
     files: Files
     volumes: BlockVolumes
+    sources: Sources
     executor: Executor
 
     async def manage(self, caller: Caller, new: NewManaged) -> BlockVolume:
         """Return the volume. Forbidden, InvalidRequest, QuotaExceeded."""
         self.access.require(caller, "volume_extension:volume_manage")
-        await self.paths.check_source(new.reference)
-        if new.reference in await self.catalog.known_paths():
+        source = await self.paths.check_address(new.reference)
+        if source in await self.catalog.known_sources():
             raise InvalidRequest(f"Unable to manage existing volume. Volume {new.reference} already managed.")
-        size_bytes = await self.files.size_bytes(new.reference)
+        size_bytes = await self._size_bytes(source)
         if not size_bytes:
             raise InvalidRequest(f"Invalid volume: what is at {new.reference} has no size.")
         volume_id = str(uuid4())
@@ -87,7 +90,7 @@ class Managed:
             id=volume_id,
             project=caller.project,
             name=volume_id,
-            path=new.reference,
+            source=source,
             backup_type_id=await self.types.id_of(caller.project, new.volume_type),
             created_at=self.clock.now(),
         )
@@ -110,8 +113,22 @@ class Managed:
             found = await asyncio.get_running_loop().run_in_executor(
                 self.executor, lambda: list(_discovered(self.allowed.sources))
             )
-        known = await self.catalog.known_paths()
-        return [Manageable(path, size, "managed" if path in known else None) for path, size in found]
+        known = await self.catalog.known_sources()
+        return [Manageable(path, size, str(Address.of_path(path)) in known) for path, size in found]
+
+    async def _size_bytes(self, source: str) -> int | None:
+        address = Address.parse(source)
+        if address.kind == "file":
+            return await self.files.size_bytes(address.path)
+        return await self.files.measured(lambda: _measured(self.sources, source))
+
+
+def _measured(sources: Sources, source: str) -> int:
+    point = sources.open(source, allow_live=True).open()
+    try:
+        return point.size_bytes
+    finally:
+        point.close()
 
 
 def _discovered(roots: tuple[Path, ...]) -> Iterator[tuple[str, int]]:

@@ -120,6 +120,7 @@ def build_block_storage(  # noqa: PLR0913 - a composition
             allowed=config.paths,
             files=files,
             volumes=volumes,
+            sources=paths.sources,
             executor=executor,
         ),
         messages=Messages(catalog=stored, access=access),

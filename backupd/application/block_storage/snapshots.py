@@ -50,6 +50,8 @@ class Snapshots:
             raise InvalidRequest(
                 f"Invalid volume: Volume {volume.id} status must be available, but current status is: {volume.status}."
             )
+        if volume.path is None:
+            raise InvalidRequest(f"Invalid volume: Volume {volume.id} is of a kind that has no snapshots here.")
         snapshot_id, now = str(uuid4()), self.clock.now()
         path = str(self.files.snapshot(snapshot_id))
         charges = await self.quotas.check(volume.project, {"snapshots": 1, "gigabytes": volume.size_gib})

@@ -26,6 +26,7 @@ from backupd.catalog.block_storage.store import BlockStorageCatalog
 from backupd.clock import Clock
 from backupd.errors import InvalidRequest, WrongStatus
 from backupd.model import Job, JobKind, JobState, Volume
+from chunker.sources.address import Address
 
 SIZE_GIB_MAX = 2**31 - 1
 _DELETABLE = (
@@ -104,7 +105,7 @@ class BlockVolumes:
             id=volume_id,
             project=project,
             name=volume_id,
-            path=str(path),
+            source=str(Address.of_path(str(path))),
             backup_type_id=type_id,
             created_at=self.clock.now(),
         )
@@ -146,7 +147,7 @@ class BlockVolumes:
                 "Invalid input received: New size for extend must be greater than current size. "
                 f"(current: {volume.size_gib}, extended: {size_gib})."
             )
-        if not volume.details.is_made:
+        if not volume.details.is_made or volume.path is None:
             raise InvalidRequest(f"Invalid volume: Volume {volume.id} is managed: only who manages it can extend it.")
         charges = await self.quotas.check(volume.project, {"gigabytes": size_gib - volume.size_gib})
         await self._change_in(volume, _USABLE, charges=charges, size_bytes=size_gib * GIB)
@@ -171,7 +172,7 @@ class BlockVolumes:
 
     async def finish_deletion(self, volume: BlockVolume) -> None:
         """Do the rest of a deletion that is written down."""
-        if volume.details.is_made:
+        if volume.details.is_made and volume.path is not None:
             await self.files.remove(Path(volume.path))
         await self.forget(volume)
 
@@ -211,6 +212,8 @@ class BlockVolumes:
                 raise InvalidRequest(
                     f"Invalid volume: Unable to create a volume from an errored source volume: {volume.id}."
                 )
+            if volume.path is None:
+                raise InvalidRequest(f"Invalid volume: Volume {volume.id} is of a kind that is not copied here.")
             return volume
         return None
 

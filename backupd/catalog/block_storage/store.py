@@ -80,9 +80,9 @@ class BlockStorageCatalog:
             await self._run(volumes.unfinished_snapshot_deletions),
         )
 
-    async def known_paths(self) -> set[str]:
+    async def known_sources(self) -> set[str]:
         """Return where the volumes of all projects are."""
-        return await self._run(volumes.known_paths)
+        return await self._run(volumes.known_sources)
 
     async def attach(self, value: Attachment, expected: Collection[VolumeStatus]) -> None:
         """Add an attachment and with it change the volume's status. WrongStatus."""

@@ -48,7 +48,7 @@ _SHOWN = (
     select(
         volumes.c.id,
         volumes.c.project,
-        volumes.c.path,
+        volumes.c.source,
         volumes.c.backup_type_id,
         volumes.c.created_at,
         *(column for column in block_volumes.c if column.name not in ("volume_id", "status")),
@@ -276,8 +276,8 @@ def unfinished_snapshot_deletions(connection: Connection) -> list[str]:
     return list(connection.execute(query).scalars())
 
 
-def known_paths(connection: Connection) -> set[str]:
-    return set(connection.execute(select(volumes.c.path)).scalars())
+def known_sources(connection: Connection) -> set[str]:
+    return set(connection.execute(select(volumes.c.source)).scalars())
 
 
 def _visible(project: str | None) -> Select[Any]:
@@ -300,7 +300,7 @@ def _volume(connection: Connection, found: Collection[Row[Any]]) -> list[BlockVo
 def _shown(row: Row[Any], attached: tuple[Attachment, ...]) -> BlockVolume:
     fields = dict(row._mapping)  # noqa: SLF001 - as above
     status = VolumeStatus(fields.pop("shown_status"))
-    own = {name: fields.pop(name) for name in ("id", "project", "path", "backup_type_id", "created_at", "updated_at")}
+    own = {name: fields.pop(name) for name in ("id", "project", "source", "backup_type_id", "created_at", "updated_at")}
     return BlockVolume(**own, status=status, details=VolumeDetails(status=status, **fields), attachments=attached)
 
 

@@ -57,7 +57,7 @@ def test_a_good_text_is_parsed() -> None:
         (NewBackup, {"volume": "x", "mode": "ful"}, 'mode = "ful": expected "full" or "incremental"'),
         (NewBackup, {"volume": "x", "mode": ["full"]}, 'mode = a list of 1: expected "full" or "incremental"'),
         (NewBackup, {"volume": "x", "changed_extents": {}}, "changed_extents = an object: expected a list"),
-        (NewVolume, {"name": "x"}, "path: missing; expected a string"),
+        (NewVolume, {"path": "/x"}, "name: missing; expected a string"),
         (
             NewBackupType,
             {"name": "x", "target": "x", "chunk_size_bytes": True},

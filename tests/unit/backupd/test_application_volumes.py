@@ -99,6 +99,7 @@ async def test_a_volume_is_found_by_name_and_by_id(world: World) -> None:
     await world.add_volume("disk")
     (volume,) = await world.application.volumes.all(PROJECT)
     assert volume.path == str(world.sources / "disk.img")
+    assert volume.source == (world.sources / "disk.img").as_uri()
     assert await world.application.volumes.one(PROJECT, "disk") == volume
     assert await world.application.volumes.one(PROJECT, volume.id) == volume
 
@@ -115,6 +116,13 @@ async def test_a_volume_needs_a_type_that_is_there(world: World) -> None:
         ({"name": "../disk"}, 'name = "../disk": expected 1 to 128 letters'),
         ({"path": "disk.img"}, 'path = "disk.img": expected an absolute path'),
         ({"path": "/etc/passwd"}, 'path = "/etc/passwd": expected a path below'),
+        ({"path": None}, "source: missing; expected the address of the volume, or a path"),
+        ({"source": "nbd://host/a"}, 'source = "nbd://host/a": expected none, because there is a path'),
+        ({"path": None, "source": "/etc/passwd"}, 'path = "/etc/passwd": expected a path below'),
+        ({"path": None, "source": "file:///etc/passwd"}, 'path = "/etc/passwd": expected a path below'),
+        ({"path": None, "source": "file:///a?direct=1"}, 'source = "file:///a?***": option direct: unknown for file'),
+        ({"path": None, "source": "gopher://host/a"}, 'source = "gopher://host/a": expected one of file; gopher is'),
+        ({"path": None, "source": "nbd://me:geheim@host/a"}, 'source = "nbd://***@host/a": expected no user'),
     ],
 )
 async def test_a_bad_field_of_a_volume_is_named(world: World, fields: dict[str, Any], message: str) -> None:

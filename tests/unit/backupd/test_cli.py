@@ -87,9 +87,9 @@ async def test_types_and_volumes_are_added_listed_and_removed(shell: Shell) -> N
     assert await shell("volume", "add", "disk", "--path", path, "--type", "fast", "--allow-live") == 0
     assert await shell("volume", "list", terminal=True) == 0
     assert shell.out.splitlines()[0].split() == [
-        *("NAME", "PATH", "BACKUP", "TYPE", "BACKUP", "TYPE", "FROM", "ALLOW", "LIVE", "ID")
+        *("NAME", "SOURCE", "BACKUP", "TYPE", "BACKUP", "TYPE", "FROM", "ALLOW", "LIVE", "ID")
     ]
-    assert shell.out.splitlines()[1].split()[:5] == ["disk", path, "fast", "volume", "yes"]
+    assert shell.out.splitlines()[1].split()[:5] == ["disk", f"file://{path}", "fast", "volume", "yes"]
     assert await shell("volume", "remove", "disk", terminal=True) == 0
     assert shell.out == "volume disk is registered no longer\n"
     assert await shell("type", "remove", "fast") == 0

@@ -50,7 +50,13 @@ class Deleting:
         repositories = Repositories(targets, Keyring([bytes(32)], origin="test"), clock, self.indexes)
         workers = Workers(1)
         resources = Resources(
-            self.catalog, clock, repositories, workers, lambda volume: open_source(volume.path), lambda _p, _o: None, 0
+            self.catalog,
+            clock,
+            repositories,
+            workers,
+            lambda volume: open_source(volume.source),
+            lambda _p, _o: None,
+            0,
         )
         state, failure = JobState.SUCCEEDED, None
         try:
