@@ -18,7 +18,7 @@ from typing import Any
 from aiohttp import web
 
 import backupd
-from backupd.api import build_app, read_tokens
+from backupd.api import Identity, NoIdentity, build_app, read_tokens
 from backupd.application import build_application
 from backupd.application.configured import apply_configuration
 from backupd.application.paths import check_address, check_destination, check_overwritable
@@ -82,7 +82,7 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
         state = stack.enter_context(locked(config.daemon.state_dir))
-        tokens = read_tokens(config.daemon.token_file) if config.daemon.token_file else None
+        identity = _identity(config)
         keyring = state.open_keyring()
         catalog = await Catalog.open(state.catalog_url(), clock)
         stack.push_async_callback(catalog.aclose)
@@ -112,7 +112,7 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
             live_progress=worker.live_progress,
         )
         lag = LoopLag(clock)
-        app = build_app(application, health=lambda: _health(lag), clock=clock, executor=executor, tokens=tokens)
+        app = build_app(application, health=lambda: _health(lag), clock=clock, executor=executor, identity=identity)
         # Bound before any task runs: what is raised within a group of tasks comes out as a group of errors.
         api = await stack.enter_async_context(AsyncExitStack())
         address = await api.enter_async_context(_listening(app, config))
@@ -183,6 +183,13 @@ def _announced(body: JobBody, published: asyncio.Queue[Job]) -> JobBody:
         await published.put(job)
 
     return run_and_announce
+
+
+def _identity(config: Config) -> Identity:
+    strategy, token_file = config.auth.strategy, config.daemon.token_file
+    if token_file is not None and strategy in ("", "tokens"):
+        return read_tokens(token_file)
+    return NoIdentity(must_say_who=strategy == "noauth")
 
 
 def _sources(config: Config) -> Sources:

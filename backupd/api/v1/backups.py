@@ -6,7 +6,7 @@ from aiohttp import web
 
 from backupd.api import views
 from backupd.api.body import read_body
-from backupd.api.context import PROJECT, services
+from backupd.api.context import project_of, services
 from backupd.api.query import check_query
 from backupd.application.backups import NewBackup
 
@@ -20,7 +20,7 @@ _BODY_BYTES_MAX = 8 * 1024**2
 async def create(request: web.Request) -> web.Response:
     """Start a backup."""
     new = await read_body(request, NewBackup, size_bytes_max=_BODY_BYTES_MAX)
-    backup, job = await services(request).backups.create(PROJECT, new)
+    backup, job = await services(request).backups.create(project_of(request), new)
     headers = {"Location": f"/v1/backups/{backup.id}"}
     body = {"backup": views.backup(backup), "job": views.job(job)}
     return web.json_response(body, status=202, headers=headers)
@@ -30,19 +30,19 @@ async def create(request: web.Request) -> web.Response:
 async def index(request: web.Request) -> web.Response:
     """List the backups, of one volume if the query says so."""
     check_query(request, "volume")
-    backups = await services(request).backups.all(PROJECT, volume=request.query.get("volume"))
+    backups = await services(request).backups.all(project_of(request), volume=request.query.get("volume"))
     return web.json_response([views.backup(backup) for backup in backups])
 
 
 @routes.get("/v1/backups/{id}")
 async def show(request: web.Request) -> web.Response:
     """Show one backup."""
-    backup = await services(request).backups.one(PROJECT, request.match_info["id"])
+    backup = await services(request).backups.one(project_of(request), request.match_info["id"])
     return web.json_response(views.backup(backup, await services(request).copies.of(backup.id)))
 
 
 @routes.delete("/v1/backups/{id}")
 async def delete(request: web.Request) -> web.Response:
     """Start the deletion of one backup."""
-    job = await services(request).backups.delete(PROJECT, request.match_info["id"])
+    job = await services(request).backups.delete(project_of(request), request.match_info["id"])
     return web.json_response({"job": views.job(job)}, status=202, headers={"Location": f"/v1/jobs/{job.id}"})

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from backupd.api import views
 from backupd.api.body import read_body
-from backupd.api.context import PROJECT, services
+from backupd.api.context import project_of, services
 from backupd.application.copies import NewCopy, NewReplication
 
 routes = web.RouteTableDef()
@@ -15,10 +15,12 @@ routes = web.RouteTableDef()
 @routes.post("/v1/copies")
 async def create(request: web.Request) -> web.Response:
     """Start to bring one backup to one more target."""
-    return views.started(await services(request).copies.create(PROJECT, await read_body(request, NewCopy)))
+    return views.started(await services(request).copies.create(project_of(request), await read_body(request, NewCopy)))
 
 
 @routes.post("/v1/replications")
 async def replicate(request: web.Request) -> web.Response:
     """Start to bring a whole repository to another target."""
-    return views.started(await services(request).copies.replicate(PROJECT, await read_body(request, NewReplication)))
+    return views.started(
+        await services(request).copies.replicate(project_of(request), await read_body(request, NewReplication))
+    )

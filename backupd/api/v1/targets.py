@@ -6,7 +6,7 @@ from aiohttp import web
 
 from backupd.api import views
 from backupd.api.body import read_body
-from backupd.api.context import PROJECT, services
+from backupd.api.context import project_of, services
 from backupd.api.query import check_query
 from backupd.application.copies import NewProbe
 
@@ -31,4 +31,4 @@ async def probe(request: web.Request) -> web.Response:
     """Start to measure what a target really does."""
     wanted = await read_body(request, NewProbe) if request.body_exists else NewProbe()
     name = request.match_info["name"]
-    return views.started(await services(request).copies.probe(PROJECT, name, is_quick=wanted.quick))
+    return views.started(await services(request).copies.probe(project_of(request), name, is_quick=wanted.quick))

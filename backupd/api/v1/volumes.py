@@ -8,7 +8,7 @@ from aiohttp import web
 
 from backupd.api import views
 from backupd.api.body import read_body
-from backupd.api.context import PROJECT, services
+from backupd.api.context import project_of, services
 from backupd.api.query import check_query
 from backupd.application.volumes import NewVolume, VolumeChange
 from backupd.model import Volume
@@ -19,7 +19,7 @@ routes = web.RouteTableDef()
 @routes.post("/v1/volumes")
 async def add(request: web.Request) -> web.Response:
     """Register a volume."""
-    volume = await services(request).volumes.add(PROJECT, await read_body(request, NewVolume))
+    volume = await services(request).volumes.add(project_of(request), await read_body(request, NewVolume))
     headers = {"Location": f"/v1/volumes/{volume.id}"}
     (document,) = await _documents(request, [volume])
     return web.json_response(document, status=201, headers=headers)
@@ -29,13 +29,13 @@ async def add(request: web.Request) -> web.Response:
 async def index(request: web.Request) -> web.Response:
     """List the volumes."""
     check_query(request)
-    return web.json_response(await _documents(request, await services(request).volumes.all(PROJECT)))
+    return web.json_response(await _documents(request, await services(request).volumes.all(project_of(request))))
 
 
 @routes.get("/v1/volumes/{id}")
 async def show(request: web.Request) -> web.Response:
     """Show one volume, by id or name."""
-    volume = await services(request).volumes.one(PROJECT, request.match_info["id"])
+    volume = await services(request).volumes.one(project_of(request), request.match_info["id"])
     (document,) = await _documents(request, [volume])
     return web.json_response(document)
 
@@ -44,7 +44,7 @@ async def show(request: web.Request) -> web.Response:
 async def change(request: web.Request) -> web.Response:
     """Give one volume, by id or name, another backup type."""
     new = await read_body(request, VolumeChange)
-    volume = await services(request).volumes.change(PROJECT, request.match_info["id"], new)
+    volume = await services(request).volumes.change(project_of(request), request.match_info["id"], new)
     (document,) = await _documents(request, [volume])
     return web.json_response(document)
 
@@ -53,14 +53,14 @@ async def change(request: web.Request) -> web.Response:
 async def retention(request: web.Request) -> web.Response:
     """Show what retention would keep and delete of one volume's backups."""
     check_query(request)
-    judged = await services(request).retention.of_volume(PROJECT, request.match_info["id"])
+    judged = await services(request).retention.of_volume(project_of(request), request.match_info["id"])
     return web.json_response(views.retention(judged))
 
 
 @routes.delete("/v1/volumes/{id}")
 async def remove(request: web.Request) -> web.Response:
     """Forget one volume, by id or name."""
-    await services(request).volumes.remove(PROJECT, request.match_info["id"])
+    await services(request).volumes.remove(project_of(request), request.match_info["id"])
     return web.Response(status=204)
 
 

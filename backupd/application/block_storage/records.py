@@ -55,15 +55,15 @@ class Records:
     sign: Callable[[bytes], bytes]
     wake: Callable[[], None]
 
-    async def export(self, caller: Caller, backup_id: str) -> str:
-        """Return the record of an available backup. Forbidden, NotFound, InvalidRequest."""
+    async def export(self, caller: Caller, backup_id: str) -> tuple[str, str]:
+        """Return the service and the record of an available backup. Forbidden, NotFound, InvalidRequest."""
         self.access.require(caller, "backup:export-import")
         backup = await self.backups.one(caller, backup_id)
         if backup.status is not BackupStatus.AVAILABLE:
             raise InvalidRequest("Invalid backup: Backup status must be available and not error.")
         full = await self.catalog.backup(backup.project, backup.id)
         record = _fields(backup) | {"driver_info": self._signed(_facts(backup, full))}
-        return base64.b64encode(json.dumps(record).encode()).decode()
+        return SERVICE, base64.b64encode(json.dumps(record).encode()).decode()
 
     async def import_(self, caller: Caller, service: str, url: str) -> BlockBackup:
         """Return the new backup in ``creating``; a job finds out whether its data are there.

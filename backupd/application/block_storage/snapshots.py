@@ -17,6 +17,7 @@ from backupd.clock import Clock
 from backupd.errors import InvalidRequest, WrongStatus
 from backupd.model import Job, JobKind, JobState
 
+_OF_A_VOLUME_MAX = 1000
 _USABLE = (VolumeStatus.AVAILABLE, VolumeStatus.IN_USE, VolumeStatus.BACKING_UP)
 
 
@@ -127,6 +128,20 @@ class Snapshots:
                 f"Invalid snapshot: Volume Snapshot status must be available or error, but it is {error.status}."
             ) from error
         await self.finish_deletion(snapshot)
+
+    async def delete_of(self, caller: Caller, volume_id: str) -> None:
+        """Remove every snapshot of a volume. InvalidRequest for the first that cannot be removed."""
+        found, _ = await self.catalog.snapshots(
+            caller.scope, Listing(limit=_OF_A_VOLUME_MAX, filters={"volume_id": volume_id})
+        )
+        for snapshot in found:
+            await self.delete(caller, snapshot.id)
+
+    async def refuse_unmanage(self, caller: Caller, snapshot_id: str) -> None:
+        """Forbidden, NotFound, or InvalidRequest: each snapshot is a file of ours, so none is managed."""
+        self.access.require(caller, "snapshot_extension:snapshot_unmanage")
+        snapshot = await self.one(caller, snapshot_id)
+        raise InvalidRequest(f"Invalid snapshot: Snapshot {snapshot.id} was made here and is not managed.")
 
     async def finish_deletion(self, snapshot: Snapshot) -> None:
         """Do the rest of a deletion that is written down."""
