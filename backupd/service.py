@@ -18,7 +18,7 @@ from typing import Any
 from aiohttp import web
 
 import backupd
-from backupd.api import Identity, NoIdentity, build_app, read_tokens
+from backupd.api import Identity, NoIdentity, build_app, keystone, read_tokens
 from backupd.application import build_application
 from backupd.application.configured import apply_configuration
 from backupd.application.paths import check_address, check_destination, check_overwritable
@@ -82,7 +82,7 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
         state = stack.enter_context(locked(config.daemon.state_dir))
-        identity = _identity(config)
+        identity = await _identity(config, clock, stack)
         keyring = state.open_keyring()
         catalog = await Catalog.open(state.catalog_url(), clock)
         stack.push_async_callback(catalog.aclose)
@@ -111,6 +111,7 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
             sign=keyring.sign,
             live_progress=worker.live_progress,
         )
+        await application.block_storage.finish_deletions()
         lag = LoopLag(clock)
         app = build_app(application, health=lambda: _health(lag), clock=clock, executor=executor, identity=identity)
         # Bound before any task runs: what is raised within a group of tasks comes out as a group of errors.
@@ -185,8 +186,10 @@ def _announced(body: JobBody, published: asyncio.Queue[Job]) -> JobBody:
     return run_and_announce
 
 
-def _identity(config: Config) -> Identity:
+async def _identity(config: Config, clock: Clock, stack: AsyncExitStack) -> Identity:
     strategy, token_file = config.auth.strategy, config.daemon.token_file
+    if strategy == "keystone":
+        return await stack.enter_async_context(keystone(config.auth, clock))
     if token_file is not None and strategy in ("", "tokens"):
         return read_tokens(token_file)
     return NoIdentity(must_say_who=strategy == "noauth")

@@ -61,6 +61,10 @@ class Tokens:
         matches = [caller for known, caller in self._callers.items() if hmac.compare_digest(offered, known)]
         return matches[0] if matches else None
 
+    def accept(self, token: str) -> bool:
+        """Return whether ``token`` is valid."""
+        return self.find(token) is not None
+
     async def caller(self, token: str | None, project: str | None) -> Caller:
         found = self.find(token.strip()) if token else None
         if found is None:

@@ -35,7 +35,15 @@ CHUNKER: Rows = (
     ("chunker.sources", "chunker.destinations", "chunker.tree"),
     ("chunker.frame", "chunker.pack", "chunker.node"),
     ("chunker.digest",),
-    ("chunker.extents", "chunker.keys", "chunker.xaes", "chunker.block_device", "chunker.direct_io", "chunker.cloning"),
+    (
+        "chunker.extents",
+        "chunker.sources.writers",
+        "chunker.keys",
+        "chunker.xaes",
+        "chunker.block_device",
+        "chunker.direct_io",
+        "chunker.cloning",
+    ),
     ("chunker.errors",),
 )
 TARGETS: Rows = (

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypedDict
 
 from backupd.access import Access
 from backupd.application.backups import Backups
@@ -21,6 +22,7 @@ from backupd.application.block_storage.types import VolumeTypes
 from backupd.application.block_storage.volumes import BlockVolumes
 from backupd.application.paths import Paths
 from backupd.application.targets import Targets
+from backupd.catalog.block_storage.store import BlockStorageCatalog
 from backupd.catalog.store import Catalog
 from backupd.clock import Clock
 from backupd.config import Config
@@ -68,62 +70,49 @@ def build_block_storage(  # noqa: PLR0913 - a composition
     wake: Callable[[], None],
 ) -> BlockStorage:
     """Return the services; the arguments are those of ``build_application``."""
-    stored = catalog.block_storage
+    stored, zone = catalog.block_storage, config.block_storage.availability_zone
     quotas = Quotas(catalog=stored, access=access, config=config.quotas)
     types = VolumeTypes(catalog=catalog, config=config)
     files = Files(directory=config.block_storage.volumes_dir, executor=executor)
-    volumes = BlockVolumes(
-        catalog=stored,
-        clock=clock,
-        access=access,
-        quotas=quotas,
+    common = _Common(catalog=stored, clock=clock, access=access, quotas=quotas)
+    volumes = BlockVolumes(**common, types=types, files=files, availability_zone=zone, wake=wake)
+    on_catalog = _OnCatalog(catalog=catalog, clock=clock, access=access, quotas=quotas)
+    block_backups = BlockBackups(**on_catalog, backups=backups, volumes=volumes, paths=paths, wake=wake)
+    managed = Managed(
+        **common,
         types=types,
-        files=files,
-        availability_zone=config.block_storage.availability_zone,
-        wake=wake,
-    )
-    block_backups = BlockBackups(
-        catalog=catalog,
-        clock=clock,
-        access=access,
-        quotas=quotas,
-        backups=backups,
-        volumes=volumes,
         paths=paths,
-        wake=wake,
+        allowed=config.paths,
+        files=files,
+        volumes=volumes,
+        sources=paths.sources,
+        executor=executor,
     )
     return BlockStorage(
         catalog=catalog,
         access=access,
-        availability_zone=config.block_storage.availability_zone,
+        availability_zone=zone,
         volumes=volumes,
-        snapshots=Snapshots(catalog=stored, clock=clock, access=access, quotas=quotas, files=files, wake=wake),
+        snapshots=Snapshots(**common, files=files, wake=wake),
         backups=block_backups,
-        records=Records(
-            catalog=catalog,
-            clock=clock,
-            access=access,
-            quotas=quotas,
-            targets=targets,
-            backups=block_backups,
-            sign=sign,
-            wake=wake,
-        ),
+        records=Records(**on_catalog, targets=targets, backups=block_backups, sign=sign, wake=wake),
         attachments=Attachments(catalog=stored, clock=clock, access=access),
-        managed=Managed(
-            catalog=stored,
-            clock=clock,
-            access=access,
-            quotas=quotas,
-            types=types,
-            paths=paths,
-            allowed=config.paths,
-            files=files,
-            volumes=volumes,
-            sources=paths.sources,
-            executor=executor,
-        ),
+        managed=managed,
         messages=Messages(catalog=stored, access=access),
         quotas=quotas,
         types=types,
     )
+
+
+class _Common(TypedDict):
+    catalog: BlockStorageCatalog
+    clock: Clock
+    access: Access
+    quotas: Quotas
+
+
+class _OnCatalog(TypedDict):
+    catalog: Catalog
+    clock: Clock
+    access: Access
+    quotas: Quotas

@@ -108,7 +108,10 @@ async def test_a_large_list_of_extents_is_read(served: Served) -> None:
         ("/v1/volumes?name=a", "name: unknown query parameter; expected none"),
         ("/v1/jobs?states=a", "states: unknown query parameter; expected state, kind, limit"),
         ("/v1/jobs?kind=backup&kind=verify", "kind: the query parameter is there twice"),
-        ("/v1/jobs?kind=x", 'kind = "x": expected one of backup, restore, verify, delete, copy, replicate, probe'),
+        (
+            "/v1/jobs?kind=x",
+            'kind = "x": expected one of backup, restore, verify, delete, copy, replicate, probe, clone, import',
+        ),
         ("/v1/jobs?limit=x", 'limit = "x": expected an integer'),
         ("/v1/jobs?limit=0", "limit = 0: expected an integer from 1 to 1000"),
     ],
@@ -123,7 +126,7 @@ async def test_a_bad_query_is_named(served: Served, path: str, detail: str) -> N
     [{}, {"Authorization": "Bearer another-token-for-it"}, {"Authorization": f"Basic {TOKEN}"}],
 )
 async def test_a_request_without_a_valid_token_is_refused(guarded: Served, headers: dict[str, str]) -> None:
-    for path in ("/v1/volumes", "/v1/nothing", "/"):
+    for path in ("/v1/volumes", "/v1/nothing", "/other"):
         async with guarded.client.get(path, headers=headers) as response:
             assert (response.status, response.headers["WWW-Authenticate"]) == (401, "Bearer")
             assert (await response.json(content_type=None))["code"] == "request.unauthorized"
