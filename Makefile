@@ -9,6 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SERVERS := $(VENV)/.servers
+CLIENTS := .clients/.ready
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 # losetup, mke2fs and e2fsck are there, but seldom on the path of an ordinary user.
@@ -21,7 +22,7 @@ PYTEST := $(BIN)/python -m pytest -ra $(if $(CI),--require-all)
 # These share nothing with each other, so two may run at a time.
 SUITES_PARALLEL := $(addprefix tests/,unit contract property formats architecture crash simulation)
 # These talk to real servers, which each process of tests starts for itself: a file at a time, two side by side.
-SUITES_SERVERS := $(wildcard $(patsubst %,tests/contract/test_%*.py,gcs rados s3 swift)) tests/integration/targets
+SUITES_SERVERS := $(wildcard $(patsubst %,tests/contract/test_%*.py,gcs rados s3 swift)) tests/integration/targets tests/integration/clients
 SUITES_SERIAL := $(addprefix tests/,integration acceptance)
 
 .PHONY: help setup servers demo test unit lint type simulate suites bench bench-targets clean
@@ -44,10 +45,17 @@ $(SERVERS): $(READY)
 	scripts/prepare-servers $(BIN)/python
 	touch $@
 
+$(CLIENTS): tests/clients.txt tests/clients-constraints.txt
+	rm -rf $(@D)
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --constraint tests/clients-constraints.txt \
+		--requirement tests/clients.txt
+	touch $@
+
 demo: $(READY) ## back up, change, back up, restore and compare a small volume
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/demo
 
-servers: $(SERVERS) ## install the servers that the tests talk to
+servers: $(SERVERS) $(CLIENTS) ## install the servers and clients that the tests talk to
 
 test: lint type suites ## everything that CI runs
 
@@ -57,10 +65,10 @@ unit: $(READY) ## the quick tests only
 simulate: $(READY) ## one simulated run: make simulate SEED=7
 	$(PYTEST) tests/simulation --seed $(SEED)
 
-suites: $(SERVERS) ## every test, without lint and type
+suites: $(SERVERS) $(CLIENTS) ## every test, without lint and type
 	$(PYTEST) -n 2 $(SUITES_PARALLEL) $(addprefix --ignore=,$(SUITES_SERVERS))
 	$(PYTEST) -n 2 --dist loadfile $(SUITES_SERVERS)
-	$(PYTEST) $(SUITES_SERIAL) --ignore=tests/integration/targets
+	$(PYTEST) $(SUITES_SERIAL) --ignore=tests/integration/targets --ignore=tests/integration/clients
 
 lint: $(READY) ## ruff: rules and format
 	$(BIN)/ruff check $(CODE)
@@ -76,5 +84,5 @@ bench-targets: $(SERVERS) ## measure each target against the leanest client of i
 	$(BIN)/python -m bench.targets
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	rm -rf $(VENV) .clients .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 	find $(PACKAGES) tests bench -name __pycache__ -prune -exec rm -rf {} +
