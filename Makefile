@@ -22,7 +22,8 @@ PYTEST := $(BIN)/python -m pytest -ra $(if $(CI),--require-all)
 # These share nothing with each other, so two may run at a time.
 SUITES_PARALLEL := $(addprefix tests/,unit contract property formats architecture crash simulation)
 # These talk to real servers, which each process of tests starts for itself: a file at a time, two side by side.
-SUITES_SERVERS := $(wildcard $(patsubst %,tests/contract/test_%*.py,gcs rados s3 swift)) tests/integration/targets tests/integration/clients
+SUITES_SERVERS := $(wildcard $(patsubst %,tests/contract/test_%*.py,gcs rados rbd s3 swift)) tests/integration/targets \
+	tests/integration/sources tests/integration/clients
 SUITES_SERIAL := $(addprefix tests/,integration acceptance)
 
 .PHONY: help setup servers demo test unit lint type simulate suites bench bench-targets clean
@@ -68,7 +69,7 @@ simulate: $(READY) ## one simulated run: make simulate SEED=7
 suites: $(SERVERS) $(CLIENTS) ## every test, without lint and type
 	$(PYTEST) -n 2 $(SUITES_PARALLEL) $(addprefix --ignore=,$(SUITES_SERVERS))
 	$(PYTEST) -n 2 --dist loadfile $(SUITES_SERVERS)
-	$(PYTEST) $(SUITES_SERIAL) --ignore=tests/integration/targets --ignore=tests/integration/clients
+	$(PYTEST) $(SUITES_SERIAL) $(addprefix --ignore=tests/integration/,targets sources clients)
 
 lint: $(READY) ## ruff: rules and format
 	$(BIN)/ruff check $(CODE)

@@ -40,6 +40,8 @@ class JobKind(StrEnum):
     PROBE = "probe"
     CLONE = "clone"
     IMPORT = "import"
+    SCRUB = "scrub"
+    REPAIR = "repair"
 
 
 class CopyState(StrEnum):

@@ -11,7 +11,6 @@ import socket
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -25,6 +24,7 @@ from backupd.application.paths import check_address, check_destination, check_ov
 from backupd.catalog.store import Catalog
 from backupd.clock import Clock, SystemClock
 from backupd.config import Config, TargetConfig
+from backupd.configured_targets import OpenTarget, limited, open_again, open_targets
 from backupd.errors import ConfigError
 from backupd.jobs.backup import BackupBody
 from backupd.jobs.catching_up import CatchingUp
@@ -35,10 +35,13 @@ from backupd.jobs.fitness import Fitness, ProbedTarget
 from backupd.jobs.forgetting import forgetting
 from backupd.jobs.import_record import ImportBody
 from backupd.jobs.probe import ProbeBody
+from backupd.jobs.repair import RepairBody
 from backupd.jobs.replicate import ReplicateBody
 from backupd.jobs.resources import Resources
 from backupd.jobs.restore import RestoreBody
 from backupd.jobs.run import JobRun
+from backupd.jobs.scrub import ScrubBody
+from backupd.jobs.scrubbing import Scrubbing
 from backupd.jobs.verify import VerifyBody
 from backupd.jobs.worker import JobBody, Worker
 from backupd.loop_lag import LoopLag
@@ -50,13 +53,7 @@ from chunker.errors import SourceMisconfigured
 from chunker.sources.base import Source
 from chunker.sources.open import Sources
 from targets.base import Target
-from targets.errors import TargetError
-from targets.open import open_target, redact
 from targets.probe import ServerClock
-from targets.wrappers.limit import Limit
-from targets.wrappers.observe import Observe
-from targets.wrappers.retry import Retry
-from targets.wrappers.single_writer import SingleWriter
 
 _LEASE_S = 30.0
 _APPLICATION_THREADS = 2  # One may hang on a path of a dead device while the other parses requests.
@@ -88,7 +85,7 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
         stack.push_async_callback(catalog.aclose)
         await apply_configuration(config, catalog, clock)
         sources = _sources(config)
-        opened = await _open_targets(config, clock, stack)
+        opened = await open_targets(config, clock, stack)
         observed = {name: one.observed for name, one in opened.items()}
         targets = {name: one.limited for name, one in opened.items()}
         fitness = Fitness(catalog=catalog, clock=clock, targets=_probed(config, opened, clock))
@@ -100,6 +97,7 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
         published: asyncio.Queue[Job] = asyncio.Queue(_PUBLISHED_MAX)
         worker = _worker(config, state, clock, catalog, sources, repositories, workers, fitness, published)
         catching_up = CatchingUp(catalog, clock, observed, wake=worker.wake, interval_s=config.daemon.copies_interval_s)
+        scrubbing = Scrubbing(catalog, clock, config.targets, wake=worker.wake)
         application = build_application(
             catalog=catalog,
             clock=clock,
@@ -122,6 +120,7 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
             looking = [
                 tasks.create_task(lag.run(), name="loop lag"),
                 tasks.create_task(catching_up.run(), name="catching up"),
+                tasks.create_task(scrubbing.run(), name="scrubbing"),
                 tasks.create_task(application.retention.run(published), name="retention"),
             ]
             try:
@@ -165,13 +164,15 @@ def _worker(
         JobKind.PROBE: ProbeBody(fitness),
         JobKind.CLONE: CloneBody(resources),
         JobKind.IMPORT: ImportBody(resources),
+        JobKind.SCRUB: ScrubBody(resources),
+        JobKind.REPAIR: RepairBody(resources),
     }
     # The state directory is locked, so whatever this owner still holds is what it held when it died.
     return Worker(
         catalog,
         clock,
         f"{socket.gethostname()}:{state.path}",
-        {kind: forgetting(body, repositories) for kind, body in bodies.items()},
+        {kind: forgetting(body, repositories, catalog) for kind, body in bodies.items()},
         running_jobs_max=daemon.running_jobs_max,
         lease_s=_LEASE_S,
         shutdown_timeout_s=daemon.shutdown_timeout_s,
@@ -216,50 +217,7 @@ def _check_overwritable(config: Config, path: str) -> None:
     check_overwritable(path, allowed=(*config.paths.restores, *config.made_paths))
 
 
-@dataclass(frozen=True, slots=True)
-class _OpenTarget:
-    """One configured target: what everything goes through is counted, and is limited for who does work."""
-
-    bare: Target
-    observed: Observe
-    limited: Target
-    writer: SingleWriter | None
-
-
-async def _open_targets(config: Config, clock: Clock, stack: AsyncExitStack) -> dict[str, _OpenTarget]:
-    opened, problems = {}, []
-    for name, target in config.targets.items():
-        try:
-            opened[name] = await _open_target(target, clock, stack)
-        except TargetError as error:
-            problems.append(_target_problem(target, str(error)))
-    if problems:
-        raise ConfigError(*problems)
-    return opened
-
-
-def _target_problem(config: TargetConfig, reason: str) -> str:
-    """Return what a driver says about its url or an option of it, with the key that the file has for that."""
-    section = f"targets.{config.name}"
-    if reason.startswith("option "):
-        return f"{section}.options.{reason.removeprefix('option ')}"
-    reason = reason.removeprefix("target url: ").removeprefix(f"target url {redact(config.url)}: ")
-    return f"{section}.url = {redact(config.url)!r}: {reason}"
-
-
-async def _open_target(config: TargetConfig, clock: Clock, stack: AsyncExitStack) -> _OpenTarget:
-    target = await _open_again(config)
-    stack.push_async_callback(target.aclose)
-    observed = Observe(target, name=config.name, monotonic=clock.monotonic)
-    writer = SingleWriter(observed) if config.single_writer else None
-    return _OpenTarget(target, observed, _limited(writer or observed, config, clock), writer)
-
-
-async def _open_again(config: TargetConfig) -> Target:
-    return await asyncio.to_thread(partial(open_target, config.url, **config.options))
-
-
-def _probed(config: Config, opened: Mapping[str, _OpenTarget], clock: Clock) -> dict[str, ProbedTarget]:
+def _probed(config: Config, opened: Mapping[str, OpenTarget], clock: Clock) -> dict[str, ProbedTarget]:
     return {
         name: ProbedTarget(
             url=config.targets[name].url,
@@ -273,19 +231,7 @@ def _probed(config: Config, opened: Mapping[str, _OpenTarget], clock: Clock) -> 
 
 
 async def _open_other(config: TargetConfig, clock: Clock) -> Target:
-    return _limited(await _open_again(config), config, clock)
-
-
-def _limited(target: Target, config: TargetConfig, clock: Clock) -> Target:
-    # Retry inside, so that its deadline is for the operation and not for the turn that it waits for.
-    retried = Retry(target, retries_max=config.retries_max, timeout_s=config.operation_timeout_s, sleep=clock.sleep)
-    return Limit(
-        retried,
-        operations_max=config.operations_max,
-        bytes_per_s=config.bytes_per_s,
-        monotonic=clock.monotonic,
-        sleep=clock.sleep,
-    )
+    return limited(await open_again(config), config, clock)
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ from typing import Any
 
 from bench import volume
 from bench.daemon import Daemon
+from bench.figures import median, median_text, pairs_of, ratios, spread_text
 
 _MIB = 1024 * 1024
 _CHANGED_CHUNKS = 64
@@ -107,22 +108,17 @@ def report(rounds: list[dict[str, tuple[Cost, Cost]]]) -> None:
     )
     print(f"{'peak MiB':>10}{'limit':>7}{'requests':>10}{'sent MiB':>10}{'got MiB':>9}")
     for job in rounds[0]:
-        pairs = [results[job] for results in rounds]
-        wall = [service["wall_s"] / limit["wall_s"] for service, limit in pairs]
-        cpu = [service["cpu_s"] / limit["cpu_s"] for service, limit in pairs]
-        print(f"{job:12}", end="")
-        print(f"{_median(pairs, 0, 'wall_s'):8.2f}{_median(pairs, 1, 'wall_s'):8.2f}", end="")
-        print(f"{statistics.median(wall):7.2f}{f'{min(wall):.2f}-{max(wall):.2f}':>14}", end="")
-        print(f"{_median(pairs, 0, 'cpu_s'):8.2f}{_median(pairs, 1, 'cpu_s'):8.2f}", end="")
-        print(f"{statistics.median(cpu):7.2f}", end="")
-        print(f"{_median(pairs, 0, 'memory_peak_bytes') / _MIB:10.0f}", end="")
-        print(f"{_median(pairs, 1, 'memory_peak_bytes') / _MIB:7.0f}", end="")
-        print(f"{_median(pairs, 0, 'requests'):10.0f}", end="")
-        print(f"{_median(pairs, 0, 'sent_bytes') / _MIB:10.1f}{_median(pairs, 0, 'received_bytes') / _MIB:9.1f}")
-
-
-def _median(pairs: list[tuple[Cost, Cost]], which: int, field: str) -> float:
-    return float(statistics.median(pair[which][field] for pair in pairs))
+        costs = [results[job] for results in rounds]
+        wall, cpu, memory = (pairs_of(costs, cost) for cost in ("wall_s", "cpu_s", "memory_peak_bytes"))
+        requests, sent, received = (
+            statistics.median(service[cost] for service, _ in costs)
+            for cost in ("requests", "sent_bytes", "received_bytes")
+        )
+        print(f"{job:12}{median(wall, 0):8.2f}{median(wall, 1):8.2f}", end="")
+        print(f"{median_text(ratios(wall)):>7}{spread_text(ratios(wall)):>14}", end="")
+        print(f"{median(cpu, 0):8.2f}{median(cpu, 1):8.2f}{median_text(ratios(cpu)):>7}", end="")
+        print(f"{median(memory, 0) / _MIB:10.0f}{median(memory, 1) / _MIB:7.0f}", end="")
+        print(f"{requests:10.0f}{sent / _MIB:10.1f}{received / _MIB:9.1f}")
 
 
 def main() -> None:

@@ -71,6 +71,10 @@ def _installed_driver(scheme: str) -> Driver:
     return driver
 
 
+def _missing(scheme: str, error: ImportError, *, extra: str) -> Misconfigured:
+    return Misconfigured(f"target url: {scheme} needs {error.name}: pip install 'backupd[{extra}]'")
+
+
 def _open_memory(url: SplitResult, options: Mapping[str, Any]) -> Target:
     from targets.memory import MemoryOptions, MemoryTarget
 
@@ -94,7 +98,7 @@ def _open_gcs(url: SplitResult, options: Mapping[str, Any]) -> Target:
         from targets.gcs import GcsOptions, GcsTarget
         from targets.gcs.credentials import credentials_of
     except ImportError as error:
-        raise Misconfigured(f"target url: gs needs {error.name}: pip install backupd[gcs]") from error
+        raise _missing("gs", error, extra="gcs") from error
 
     read = read_options("gs", GcsOptions, options)
     prefix = unquote(url.path).strip("/")
@@ -105,7 +109,7 @@ def _open_s3(url: SplitResult, options: Mapping[str, Any]) -> Target:
     try:
         from targets.s3 import Place, S3Options, S3Target
     except ImportError as error:
-        raise Misconfigured(f"target url: {error}: an s3 target needs: pip install 'backupd[s3]'") from error
+        raise _missing("s3", error, extra="s3") from error
 
     return S3Target(Place.of(url.netloc, url.path), read_options("s3", S3Options, options))
 

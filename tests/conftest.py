@@ -13,6 +13,9 @@ pytest_plugins = [
     "tests.support.servers.seaweedfs",
     "tests.support.servers.swift",
     "tests.support.small_file_system",
+    # These import some of those above, which must be known as plugins by then.
+    "tests.support.cloning_file_systems",
+    "tests.support.rbd_images",
 ]
 
 # No deadline for one example: a busy machine is no failure, and pytest limits the whole test.

@@ -16,11 +16,11 @@ from backupd.api.context import APPLICATION, EXECUTOR, HEALTH
 from backupd.api.identity import Identity, NoIdentity
 from backupd.api.problems import answer_problems
 from backupd.api.request_log import log_requests
-from backupd.api.v1 import backup_types, backups, copies, jobs, restores, targets, verifications, volumes
+from backupd.api.v1 import backup_types, backups, condition, copies, jobs, restores, targets, verifications, volumes
 from backupd.application import Application
 from backupd.clock import Clock
 
-_RESOURCES = (volumes, backup_types, targets, backups, restores, verifications, copies, jobs, health_api)
+_RESOURCES = (volumes, backup_types, targets, backups, restores, verifications, copies, condition, jobs, health_api)
 
 
 def build_app(

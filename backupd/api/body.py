@@ -37,6 +37,7 @@ _KINDS: dict[Any, _Kind] = {
     str: _Kind("a string", lambda value: isinstance(value, str)),
     bool: _Kind("true or false", lambda value: isinstance(value, bool)),
     int: _Kind("an integer", lambda value: type(value) is int),
+    int | None: _Kind("an integer or null", lambda value: type(value) is int),
     str | None: _Kind("a string or null", lambda value: isinstance(value, str)),
     BackupMode | None: _Kind('"full" or "incremental"', lambda value: value in list(BackupMode), BackupMode),
     tuple[str, ...]: _Kind(

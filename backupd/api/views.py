@@ -10,11 +10,14 @@ from typing import Any
 from aiohttp import web
 
 from backupd.application.backup_types import BackupTypeDetail
+from backupd.application.condition import BackupCondition, LocatedDamage
 from backupd.application.jobs import JobDetail
 from backupd.application.retention import JudgedBackup, VolumeRetention
 from backupd.application.targets import ConfiguredTarget
 from backupd.application.volumes import VolumeDetail
+from backupd.condition import Verification
 from backupd.model import Attempt, Backup, BackupCopy, Failure, Job, JobKind, Statistics
+from backupd.repository import layout
 from targets.base import Capabilities
 from targets.probe import ProbeReport, doubts, unfit
 
@@ -55,7 +58,9 @@ _BACKUP = (
 _JUDGED = ("id", "name", "created_at")
 _JOB = ("id", "kind", "backup_id", "state", "created_at", "started_at", "finished_at")
 _ATTEMPT = ("owner", "state", "started_at", "finished_at")
-_SHOWN_REQUESTS = (JobKind.COPY, JobKind.REPLICATE, JobKind.PROBE)
+_SHOWN_REQUESTS = (JobKind.COPY, JobKind.REPLICATE, JobKind.PROBE, JobKind.SCRUB, JobKind.REPAIR)
+_DAMAGE = ("target", "key", "offset", "length", "frame_id", "is_lost", "message", "found_at")
+_UNKNOWN_CONDITION = BackupCondition(None, is_damaged=False)
 _DESTINATION = ("path", "overwrite")
 
 
@@ -137,12 +142,33 @@ def started(value: Job) -> web.Response:
     return web.json_response({"job": job(value)}, status=202, headers={"Location": f"/v1/jobs/{value.id}"})
 
 
-def backup(value: Backup, copies: Sequence[BackupCopy] = ()) -> dict[str, Any]:
+def backup(
+    value: Backup, copies: Sequence[BackupCopy] = (), *, condition: BackupCondition = _UNKNOWN_CONDITION
+) -> dict[str, Any]:
     """Return the document of a backup; with what each target has of it, if that was asked for."""
     return {
         **_pick(value, _BACKUP),
+        "is_damaged": condition.is_damaged,
+        "verification": _optional(_verification, condition.verification),
         "copies": [{"target": copy.target, "state": copy.state} for copy in copies],
         "statistics": _optional(_statistics, value.statistics),
+        "failure": _optional(_failure, value.failure),
+    }
+
+
+def damage(value: LocatedDamage) -> dict[str, Any]:
+    """Return the document of damage; its key is the whole one, from the target's root."""
+    found = value.damage
+    prefix = layout.prefix(found.project, is_encrypted=found.is_encrypted)
+    backups = [{"backup_id": one.backup_id, "ranges": one.ranges} for one in value.backups]
+    return {**_pick(found, _DAMAGE), "key": prefix + found.key, "backups": backups}
+
+
+def _verification(value: Verification) -> dict[str, Any]:
+    return {
+        "verified_at": _plain(value.verified_at),
+        "target": value.target,
+        "is_whole": value.failure is None,
         "failure": _optional(_failure, value.failure),
     }
 
@@ -166,7 +192,7 @@ def job_detail(value: JobDetail) -> dict[str, Any]:
     return {
         **job(value.job),
         "attempts": [_attempt(attempt) for attempt in value.attempts],
-        "result": _optional(asdict, value.result),
+        "result": value.result if isinstance(value.result, dict) else _optional(asdict, value.result),
     }
 
 

@@ -12,6 +12,7 @@ from backupd.application.backup_types import BackupTypes
 from backupd.application.backups import Backups
 from backupd.application.block_storage.quotas import Quotas
 from backupd.application.block_storage.service import BlockStorage, build_block_storage
+from backupd.application.condition import Conditions
 from backupd.application.copies import Copies
 from backupd.application.jobs import Jobs
 from backupd.application.paths import Paths
@@ -41,6 +42,7 @@ class Application:
     restores: Restores
     verifications: Verifications
     copies: Copies
+    condition: Conditions
     jobs: Jobs
     block_storage: BlockStorage
     access: Access
@@ -89,6 +91,7 @@ def build_application(
         restores=Restores(catalog=catalog, available=available, paths=paths, wake=wake),
         verifications=Verifications(catalog=catalog, available=available, wake=wake),
         copies=Copies(catalog=catalog, clock=clock, targets=targets, available=available, wake=wake),
+        condition=Conditions(catalog=catalog, clock=clock, targets=targets, wake=wake),
         jobs=Jobs(catalog=catalog, wake=wake, live_progress=live_progress),
         block_storage=build_block_storage(
             catalog=catalog,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from backupd.application.fields import check_integer
 from backupd.catalog.store import Catalog
@@ -14,11 +15,11 @@ LISTED_MAX = 1000
 
 @dataclass(frozen=True, slots=True)
 class JobDetail:
-    """A job, its attempts, and for a backup that was published what it gave."""
+    """A job, its attempts, and what it gave: for a backup that was published, and what some kinds of jobs tell."""
 
     job: Job
     attempts: list[Attempt]
-    result: BackupResult | None
+    result: BackupResult | dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +54,10 @@ class Jobs:
         progress = None if job.state.is_final else self.live_progress(job.id)
         return job if progress is None else replace(job, progress=progress)
 
-    async def _result(self, job: Job) -> BackupResult | None:
-        if job.kind is not JobKind.BACKUP or job.state is not JobState.SUCCEEDED:
+    async def _result(self, job: Job) -> BackupResult | dict[str, Any] | None:
+        if job.kind is not JobKind.BACKUP:
+            return await self.catalog.condition.result(job.id)
+        if job.state is not JobState.SUCCEEDED:
             return None
         backup = await self.catalog.backup(job.project, job.of_backup)
         if backup.size_bytes is None or backup.statistics is None:

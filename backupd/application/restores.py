@@ -18,12 +18,14 @@ _UNFINISHED = tuple(state for state in JobState if not state.is_final)
 class NewRestore:
     """A request for a restore; ``overwrite`` allows the content of a block device to be destroyed.
 
-    ``target``: read from this one only, instead of whatever answers.
+    ``allow_damaged``: restore what is left, with zeros where nothing is. ``target``: read from this one only,
+    instead of whatever answers.
     """
 
     backup: str
     path: str
     overwrite: bool = False
+    allow_damaged: bool = False
     target: str | None = None
 
 
@@ -38,7 +40,12 @@ class Restores:
 
     async def create(self, project: str, new: NewRestore) -> Job:
         """Return the job. Raises InvalidRequest, NotFound, Conflict (the backup, another restore)."""
-        request = {"path": new.path, "overwrite": new.overwrite, **only(new.target)}
+        request = {
+            "path": new.path,
+            "overwrite": new.overwrite,
+            "allow_damaged": new.allow_damaged,
+            **only(new.target),
+        }
         job = await self.available.job(project, new.backup, JobKind.RESTORE, request)
         await self.paths.check_destination(new.path, overwrite=new.overwrite)
         await self._check_unused(project, new.path)

@@ -38,6 +38,14 @@ class VolumeChange:
     backup_type: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewSource:
+    """A request that says where a volume is now: at a ``path``, or else at the address ``source``."""
+
+    path: str | None = None
+    source: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class VolumeDetail:
     """A volume and the type that its next backup has, None when there is none."""
@@ -92,11 +100,20 @@ class Volumes:
         await self.catalog.assign_backup_type(volume.id, await self._type_id(change.backup_type))
         return await self.one(project, volume.id)
 
+    async def move(self, project: str, id_or_name: str, new: NewSource) -> Volume:
+        """Return the volume with its new source. Its next backup reads all of it if the identity is another one.
+
+        Raises InvalidRequest, NotFound.
+        """
+        volume = await self.one(project, id_or_name)
+        await self.catalog.set_volume_source(volume.id, await self._source(new))
+        return await self.one(project, volume.id)
+
     async def remove(self, project: str, id_or_name: str) -> None:
         """Forget a volume. Raises NotFound, or Conflict while it has backups."""
         await self.catalog.delete_volume((await self.one(project, id_or_name)).id)
 
-    async def _source(self, new: NewVolume) -> str:
+    async def _source(self, new: NewVolume | NewSource) -> str:
         if new.path is not None:
             if new.source is not None:
                 raise invalid("source", redacted(new.source), "none, because there is a path, which says the same")

@@ -102,6 +102,12 @@ def assign_backup_type(connection: Connection, volume_id: str, type_id: str | No
         raise no_such("volume", volume_id)
 
 
+def set_volume_source(connection: Connection, volume_id: str, source: str) -> None:
+    changed = update(volumes).where(volumes.c.id == volume_id).values(source=source)
+    if connection.execute(changed).rowcount == 0:
+        raise no_such("volume", volume_id)
+
+
 def delete_volume(connection: Connection, volume_id: str) -> None:
     kept = select(backups.c.id).where(backups.c.volume_id == volume_id, backups.c.state != BackupState.DELETED)
     found = connection.execute(kept).first()

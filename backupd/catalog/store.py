@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -13,8 +14,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from backupd.block_storage import BackupDetails, Charge, VolumeDetails
-from backupd.catalog import backups, jobs, policy, schema
+from backupd.catalog import backups, jobs, policy, published, schema
 from backupd.catalog.block_storage.store import BlockStorageCatalog
+from backupd.catalog.condition import Condition
 from backupd.clock import Clock
 from backupd.errors import CatalogError
 from backupd.model import (
@@ -40,12 +42,14 @@ _BUSY_TIMEOUT_MS = 30_000
 class Catalog:
     """The only code that talks to the database. Its methods say what they raise.
 
-    ``block_storage`` has those that only block storage asks for.
+    ``block_storage`` has those that only block storage asks for, ``condition`` is its part about verifications and
+    damage.
     """
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
         self._clock = clock
+        self.condition = Condition(self._run)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="catalog")
         self.block_storage = BlockStorageCatalog(self._run, clock)
 
@@ -137,10 +141,18 @@ class Catalog:
         )
 
     async def publish_backup(
-        self, backup_id: str, *, job_id: str, fence: int, result: BackupResult, lagging: Collection[str] = ()
+        self,
+        backup_id: str,
+        *,
+        job_id: str,
+        fence: int,
+        result: BackupResult,
+        lagging: Collection[str] = (),
+        finished_at: datetime | None = None,
     ) -> None:
         """Creating -> available; ``lagging`` of its targets do not have all of it yet.
 
+        ``finished_at`` is what its manifest says, so that a catalog that is rebuilt from that says the same.
         LeaseLost unless the job is held with that fence; Conflict.
         """
         await self._run(
@@ -150,7 +162,7 @@ class Catalog:
             fence=fence,
             result=result,
             lagging=lagging,
-            now=self._clock.now(),
+            now=finished_at or self._clock.now(),
         )
 
     async def copies(self, backup_id: str) -> list[BackupCopy]:
@@ -172,6 +184,16 @@ class Catalog:
     async def complete_copy(self, backup_id: str, target: str, *, job_id: str, fence: int) -> None:
         """Write down that ``target`` has all of a backup. LeaseLost."""
         await self._run(backups.complete_copy, backup_id, target, job_id=job_id, fence=fence)
+
+    async def add_published(
+        self, volumes: Sequence[Volume], found: Sequence[Backup], copies: Sequence[BackupCopy]
+    ) -> None:
+        """Add what targets tell of published backups to a new catalog, all of it or nothing."""
+        await self._run(published.add, volumes, found, copies)
+
+    async def set_volume_source(self, volume_id: str, source: str) -> None:
+        """Say where a volume is. NotFound."""
+        await self._run(policy.set_volume_source, volume_id, source)
 
     async def store_probe(self, value: TargetProbe) -> None:
         """Keep the last probe of a target."""

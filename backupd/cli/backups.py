@@ -10,7 +10,18 @@ from backupd.cli.command import Context, Noun, add_wait
 from backupd.cli.extents import read_changed_extents
 from backupd.cli.waiting import started
 
-_COLUMNS = ("volume", "name", "state", "mode", "size_bytes", "stored_bytes", "created_at", "id")
+_COLUMNS = (
+    "volume",
+    "name",
+    "state",
+    "mode",
+    "size_bytes",
+    "stored_bytes",
+    "created_at",
+    "verified_at",
+    "condition",
+    "id",
+)
 
 
 def register(nouns: Any, shared: ArgumentParser) -> None:
@@ -87,4 +98,14 @@ async def delete(context: Context, arguments: Namespace) -> None:
 
 def _row(backup: dict[str, Any], volume_names: dict[str, str]) -> dict[str, Any]:
     stored_bytes = (backup["statistics"] or {}).get("stored_bytes")
-    return {**backup, "volume": volume_names.get(backup["volume_id"]), "stored_bytes": stored_bytes}
+    verified_at = (backup["verification"] or {}).get("verified_at")
+    # Verified says nothing about what has happened to it since, so only damage is told.
+    condition = "damaged" if backup["is_damaged"] else None
+    volume = volume_names.get(backup["volume_id"])
+    return {
+        **backup,
+        "volume": volume,
+        "stored_bytes": stored_bytes,
+        "verified_at": verified_at,
+        "condition": condition,
+    }

@@ -1,4 +1,4 @@
-"""The daemon's HTTP API as four calls."""
+"""The daemon's HTTP API as a few calls."""
 
 from __future__ import annotations
 
@@ -48,6 +48,10 @@ class Client:
     async def patch(self, path: str, body: Mapping[str, Any]) -> Any:
         """Send ``body`` as it is, None included, and return the answer. Raises CommandError."""
         return await self._call("PATCH", path, body=body)
+
+    async def put(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Send ``body`` without its empty fields and return the answer. Raises CommandError."""
+        return await self._call("PUT", path, body={name: value for name, value in body.items() if value is not None})
 
     async def delete(self, path: str) -> Any:
         """Delete ``path`` and return the answer, None when it is empty. Raises CommandError."""

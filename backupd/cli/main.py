@@ -10,9 +10,11 @@ from typing import TextIO
 from backupd.cli import (
     backup_types,
     backups,
+    condition,
     copies,
     health,
     jobs,
+    offline,
     restores,
     targets,
     verifications,
@@ -23,8 +25,9 @@ from backupd.cli.command import Context
 from backupd.cli.errors import CommandError
 from backupd.cli.output import Output
 
-_NOUNS = (volumes, backup_types, targets, backups, restores, verifications, copies, jobs, health)
+_NOUNS = (volumes, backup_types, targets, backups, restores, verifications, copies, condition, jobs, health)
 _EPILOG = (
+    "without a daemon: backupctl list --from URL --key FILE, backupctl restore --from URL --key FILE --to PATH; "
     "exit codes: 0 done, 1 the operation failed, 2 invalid input, 3 no daemon answers, 4 not found, "
     "5 conflict, 6 unauthorized, 130 interrupted"
 )
@@ -32,6 +35,8 @@ _EPILOG = (
 
 def main() -> int:
     """Run the command that the arguments of this process say. KeyboardInterrupt once everything is let go of."""
+    if offline.is_wanted(sys.argv[1:]):
+        return offline.run(sys.argv[1:])
     arguments = build_parser().parse_args()
     return asyncio.run(run(arguments, stdout=sys.stdout, stderr=sys.stderr, stdin=sys.stdin))
 

@@ -16,13 +16,21 @@ def register(nouns: Any, shared: ArgumentParser) -> None:
     creating.add_argument("backup", help="id")
     creating.add_argument("--to", required=True, metavar="PATH", help="absolute path, on the daemon's machine")
     creating.add_argument("--overwrite", action="store_true", help="destroy what is on the block device")
+    creating.add_argument(
+        "--allow-damaged", action="store_true", help="restore what is left, with zeros where nothing is; lists those"
+    )
     creating.add_argument("--target", help="read from this target only")
     add_wait(creating)
 
 
 async def create(context: Context, arguments: Namespace) -> None:
     """Restore a backup."""
-    body = {"backup": arguments.backup, "path": arguments.to, "overwrite": arguments.overwrite}
+    body = {
+        "backup": arguments.backup,
+        "path": arguments.to,
+        "overwrite": arguments.overwrite,
+        "allow_damaged": arguments.allow_damaged,
+    }
     if arguments.target is not None:
         body["target"] = arguments.target
     await started(context, await context.client.post("/v1/restores", body), wait=arguments.wait)

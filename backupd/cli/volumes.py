@@ -17,18 +17,25 @@ def register(nouns: Any, shared: ArgumentParser) -> None:
     noun = Noun(nouns, "volume", "the block devices and images that are backed up", shared)
     adding = noun.verb("add", "register a volume", add)
     adding.add_argument("name")
-    where = adding.add_mutually_exclusive_group(required=True)
-    where.add_argument("--path", help="absolute path, on the daemon's machine")
-    where.add_argument("--source", help="address, such as nbd://HOST:PORT/EXPORT, of a kind that the daemon allows")
+    _add_where(adding)
     adding.add_argument("--type", dest="backup_type", help="name or id of its backup type; the project's default")
     adding.add_argument("--allow-live", action="store_true", help="back it up though it may be written to")
     adding.add_argument("--direct-io", action="store_true", help="read it past the page cache")
     noun.verb("list", "list the volumes", index)
     noun.verb("show", "show one volume", show).add_argument("volume", help="name or id")
     _register_set_type(noun.verb("set-type", "give a volume another backup type, for new backups", set_type))
+    moving = noun.verb("set-source", "say where a volume is now", set_source)
+    moving.add_argument("volume", help="name or id")
+    _add_where(moving)
     judging = noun.verb("retention", "show what would be kept and deleted, and why; nothing is done", retention)
     judging.add_argument("volume", help="name or id")
     noun.verb("remove", "forget a volume; its content stays", remove).add_argument("volume", help="name or id")
+
+
+def _add_where(parser: ArgumentParser) -> None:
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--path", help="absolute path, on the daemon's machine")
+    where.add_argument("--source", help="address, such as nbd://HOST:PORT/EXPORT, of a kind that the daemon allows")
 
 
 def _register_set_type(setting: ArgumentParser) -> None:
@@ -65,6 +72,12 @@ async def set_type(context: Context, arguments: Namespace) -> None:
     """Give one volume another type; None stands for the default."""
     body = {"backup_type": arguments.type}
     context.output.one(await context.client.patch(path_of("volumes", arguments.volume), body))
+
+
+async def set_source(context: Context, arguments: Namespace) -> None:
+    """Say where one volume is now."""
+    body = {"path": arguments.path, "source": arguments.source}
+    context.output.one(await context.client.put(path_of("volumes", arguments.volume, "source"), body))
 
 
 async def retention(context: Context, arguments: Namespace) -> None:

@@ -79,6 +79,7 @@ class TargetConfig(TargetDefaults):
     url: str = option(URL)
     options: Mapping[str, Any] = field(default_factory=dict, metadata={"kind": OPTIONS})
     single_writer: bool = option(FLAG, False)
+    scrub_bytes_per_day: int = option(integer(0, 2**60), 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

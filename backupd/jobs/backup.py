@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from datetime import datetime
 from random import Random
 
 from backupd.errors import Conflict, CorruptObject
@@ -71,6 +72,7 @@ class BackupBody:
             fence=job.fence,
             result=_result(published),
             lagging=await self._lagging(backup, opened),
+            finished_at=datetime.fromisoformat(published.finished_at),
         )
 
     async def _published(self, backup: Backup, opened: Opened) -> Manifest | None:
@@ -240,6 +242,7 @@ class _Attempt:
                 index,
                 self._record,
                 is_everywhere=lambda: not self._opened.lagging,
+                damaged=await self._damaged(),
             ),
         )
         tree = await pipeline.run()
@@ -269,6 +272,13 @@ class _Attempt:
             source_token=point.token,
             statistics=asdict(statistics),
         )
+
+    async def _damaged(self) -> frozenset[bytes]:
+        """Return the packs that are damaged on a target that the backup goes to."""
+        keys = await self._catalog.condition.damaged_keys(
+            self._backup.project, self._opened.targets, is_encrypted=self._backup.is_encrypted
+        )
+        return frozenset(pack_id for key in keys if (pack_id := layout.pack_id(key)) is not None)
 
     async def _read_back(self, budget: ByteBudget) -> None:
         """Check what was stored, as far as the type's budget goes, before anybody relies on it."""

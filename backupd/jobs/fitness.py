@@ -13,11 +13,22 @@ from backupd.clock import Clock
 from backupd.errors import TargetUnfit
 from backupd.model import TargetProbe
 from targets.base import Target
-from targets.errors import ObjectNotFound, Unavailable
+from targets.errors import (
+    Final,
+    Misconfigured,
+    ObjectNotFound,
+    PermissionDenied,
+    QuotaExceeded,
+    TargetError,
+    TargetGone,
+    TargetReadOnly,
+    Unavailable,
+)
 from targets.probe import (
     ALL_CHECKS,
     ESSENTIAL_CHECKS,
     ESSENTIALS,
+    Outcome,
     Plan,
     ProbeReport,
     ServerClock,
@@ -30,6 +41,10 @@ from targets.wrappers.single_writer import SingleWriter
 
 _PAUSES_S = (5.0, 15.0)
 _ABSENT = "probe/absent"
+# What keeps a store from being asked until somebody does something about it.
+_LASTING = {
+    kind.code: kind for kind in (Final, Misconfigured, PermissionDenied, QuotaExceeded, TargetGone, TargetReadOnly)
+}
 _log = logging.getLogger(__name__)
 
 
@@ -61,7 +76,7 @@ class Fitness:
     async def require(self, name: str) -> None:
         """Raise TargetUnfit when a probe saw something that breaks a promise; probe if nobody has yet.
 
-        Unavailable when it cannot be found out now. Kinds of targets of which every server does the same are
+        As ``probe`` when it cannot be found out. Kinds of targets of which every server does the same are
         not probed.
         """
         probed = self.targets.get(name)
@@ -90,7 +105,11 @@ class Fitness:
         return await self.probe(name, ESSENTIALS)
 
     async def probe(self, name: str, plan: Plan) -> ProbeReport:
-        """Probe a target and keep the report. Unavailable when what promises hang on cannot be found out now."""
+        """Probe a target and keep the report.
+
+        When what promises hang on cannot be found out: the error that stands in the way, such as PermissionDenied,
+        if it will come again; else Unavailable.
+        """
         probed = self.targets[name]
         again = await probed.open_again()
         try:
@@ -107,8 +126,7 @@ class Fitness:
         finally:
             await again.aclose()
         if report.undecided:
-            asked = "; ".join(f"{check.name}: {check.detail}" for check in report.undecided)
-            raise Unavailable(f"target {name} could not be probed: {asked}")
+            raise _in_the_way(name, report)
         await self._note(name, report)
         return report
 
@@ -135,3 +153,11 @@ class Fitness:
             return ProbeReport.from_json(stored.report)
         except UnknownReport:
             return None  # Of another version: the target is probed again.
+
+
+def _in_the_way(name: str, report: ProbeReport) -> TargetError:
+    said = f"target {name} could not be probed: "
+    failed = [check for check in report.checks if check.outcome is not Outcome.OK]
+    if lasting := next((check for check in failed if check.code in _LASTING), None):
+        return _LASTING[lasting.code or ""](said + lasting.detail)
+    return Unavailable(said + "; ".join(f"{check.name}: {check.detail}" for check in report.undecided))

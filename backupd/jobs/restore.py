@@ -1,16 +1,19 @@
 """The restore job: a backup to a new file, onto a device, or into a volume of block storage.
 
-Started again after a crash it begins anew, unless the file had got its name already.
+Started again after a crash it begins anew, unless the file had got its name already. When asked to, it restores what
+is left of a damaged backup: zeros stand where nothing is left, also on a device, so that nothing which was there
+before passes for data, and its result lists those ranges.
 """
 
 from __future__ import annotations
 
 from backupd.jobs.resources import Resources
 from backupd.jobs.run import JobRun
-from backupd.jobs.stored import open_backup
+from backupd.jobs.stored import open_backup, other_copies
 from backupd.model import Job
 from backupd.pipeline.progress import ProgressMeter
 from backupd.pipeline.restore import RestorePipeline
+from backupd.pipeline.salvage import DamagedRanges
 from chunker.destinations.base import Destination
 from chunker.destinations.file import was_finished
 from chunker.destinations.open import open_destination, open_existing
@@ -31,6 +34,12 @@ class RestoreBody:
             progress.total_bytes = manifest.size_bytes
             progress.add(manifest.size_bytes)
             return
+        damaged = DamagedRanges() if job.request.get("allow_damaged") else None
+
+        async def tell_damage() -> None:
+            if damaged is not None:
+                await self._resources.catalog.condition.store_result(job.id, job.fence, _result(damaged))
+
         destination = await workers.run(self._open, job, manifest.size_bytes)
         pipeline = RestorePipeline(
             manifest=manifest,
@@ -39,6 +48,9 @@ class RestoreBody:
             workers=workers,
             budget=self._resources.budget(),
             progress=progress,
+            others=await other_copies(self._resources, job),
+            damaged=damaged,
+            before_finish=tell_damage,
         )
         await pipeline.run()
 
@@ -50,3 +62,8 @@ class RestoreBody:
         # Once more, because what the path leads to may have changed since the request.
         self._resources.check_destination(path, overwrite)
         return open_destination(path, size_bytes, restore_id=job.id, overwrite=overwrite)
+
+
+def _result(damaged: DamagedRanges) -> dict[str, object]:
+    ranges = [list(one) for one in damaged.ranges]
+    return {"damaged_bytes": damaged.damaged_bytes, "damaged_ranges": ranges, "reasons": damaged.reasons}

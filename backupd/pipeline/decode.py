@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import NamedTuple
 
@@ -15,37 +15,41 @@ from backupd.repository.manifest import Manifest
 from backupd.repository.ranges import Range, coalesce
 from backupd.repository.repository import Repository
 from chunker.digest import Kind
-from chunker.frame import OVERHEAD_BYTES_MAX, FrameReader
+from chunker.frame import FrameReader
+from chunker.node import Slots
+from chunker.tree import LoadNodes, Tree
 
-SPAN_SIZE_BYTES = 8 * 1024 * 1024
+# Cut by what is fetched, so that there are few spans where much is compressed. Chunks of 8 MiB that are not still fit.
+_SPAN_STORED_BYTES_MAX = 8 * 1024 * 1024 + 64 * 1024
 _SPANS_AHEAD = 2
 WriteRun = Callable[[int, memoryview], None]
 """Take verified plain bytes at an offset of the volume; called from worker threads."""
 
 
 class Cut(NamedTuple):
-    """How a volume is cut: into chunks, runs of chunks that are handed on, and spans that are fetched."""
+    """How a volume is cut: into chunks, runs of chunks that are handed on, and spans of runs that are fetched."""
 
     size_bytes: int
     chunk_size_bytes: int
     run_chunks: int
-    span_chunks: int
 
     @classmethod
     def of(cls, manifest: Manifest, *, run_size_bytes: int) -> Cut:
         """Return the cut of a stored volume for runs of that size, or one chunk if that is larger."""
         chunk_size = manifest.chunk_size_bytes
-        run_chunks, span_chunks = (max(1, size // chunk_size) for size in (run_size_bytes, SPAN_SIZE_BYTES))
-        return cls(manifest.size_bytes, chunk_size, run_chunks, span_chunks)
+        return cls(manifest.size_bytes, chunk_size, max(1, run_size_bytes // chunk_size))
 
     @property
     def run_size_bytes(self) -> int:
         return self.run_chunks * self.chunk_size_bytes
 
-    @property
-    def stored_size_bytes_max(self) -> int:
-        """Return how long the frames of a span are at most."""
-        return self.span_chunks * (self.chunk_size_bytes + OVERHEAD_BYTES_MAX)
+    def spans(self, tree: Tree, load: LoadNodes) -> AsyncIterator[SpanPointers]:
+        """Yield the stored chunks of a volume, span by span, ascending."""
+        return walk.spans(tree, load, run_chunks=self.run_chunks, stored_bytes_max=_SPAN_STORED_BYTES_MAX)
+
+    def spans_of(self, leaf: Slots) -> Iterator[SpanPointers]:
+        """Yield the stored chunks of one leaf, span by span, ascending."""
+        return walk.cut(leaf, run_chunks=self.run_chunks, stored_bytes_max=_SPAN_STORED_BYTES_MAX)
 
 
 class _Kit(NamedTuple):
@@ -76,25 +80,27 @@ class SpanDecoder:
         self._write = write
         self.spans_max = len(kits) + _SPANS_AHEAD
 
-    async def decode(self, span: SpanPointers) -> int:
+    async def decode(self, span: SpanPointers, repository: Repository | None = None) -> int:
         """Fetch ``span`` and hand its plain bytes on, run by run; return how many they were.
 
-        A run is handed on only when every chunk of it was verified. CorruptObject names what is wrong.
+        It is fetched from another ``repository``, a copy of this one, if one is given. A run is handed on only when
+        every chunk of it was verified. CorruptObject names what is wrong.
         """
         ranges = coalesce(span.values(), gap_bytes_max=0)
         async with self._budget.lend(self._buffer_size(sum(wanted.length for wanted in ranges))) as stored:
 
             async def attempt() -> int:
-                await fetch_ranges(self._repository, ranges, stored)
+                await fetch_ranges(repository or self._repository, ranges, stored)
                 # Queued for the threads at once: one that is done goes on without waiting for the loop.
                 return await self._workers.run(self._decode, span, ranges, stored)
 
             return await read_again_if_corrupt(attempt)
 
-    def _buffer_size(self, stored_size: int) -> int:
+    @staticmethod
+    def _buffer_size(stored_size: int) -> int:
         """Return one of two sizes, so that the next span can most likely use the buffer again."""
-        most = self._cut.stored_size_bytes_max
-        return most // 2 if stored_size <= most // 2 else most
+        half = _SPAN_STORED_BYTES_MAX // 2
+        return half if stored_size <= half else _SPAN_STORED_BYTES_MAX
 
     def _decode(self, span: SpanPointers, ranges: Sequence[Range], stored: memoryview) -> int:
         frames = frames_in(ranges, stored)
@@ -120,7 +126,7 @@ async def decoding(
     repository: Repository, workers: Workers, budget: ByteBudget, *, cut: Cut, threads_max: int, write: WriteRun
 ) -> AsyncIterator[SpanDecoder]:
     """Lend a decoder that hands runs to ``write``; its memory, a run for each thread and frames, is from ``budget``."""
-    kit_count = min(threads_max, (budget.limit_bytes - cut.stored_size_bytes_max) // cut.run_size_bytes)
+    kit_count = min(threads_max, (budget.limit_bytes - _SPAN_STORED_BYTES_MAX) // cut.run_size_bytes)
     async with AsyncExitStack() as lent:
         kits = [
             _Kit(FrameReader(repository.keys), await lent.enter_async_context(budget.lend(cut.run_size_bytes)))

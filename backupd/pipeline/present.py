@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from backupd.errors import CorruptObject
 from backupd.repository.repository import Repository
@@ -15,10 +15,14 @@ _PACKS_REMEMBERED = 64 * 1024
 
 
 class PresentPacks:
-    """Tells which packs are lost; what was seen once counts as there, as far as a bounded memory goes."""
+    """Tells which packs are lost; what was seen once counts as there, as far as a bounded memory goes.
 
-    def __init__(self, repository: Repository) -> None:
+    Those that are known to be ``damaged`` count as lost.
+    """
+
+    def __init__(self, repository: Repository, damaged: Collection[bytes] = ()) -> None:
         self._repository = repository
+        self._damaged = damaged
         self._looks = asyncio.Semaphore(_LOOKS_MAX)
         self._sizes: OrderedDict[bytes, int] = OrderedDict()
 
@@ -38,7 +42,9 @@ class PresentPacks:
             async with asyncio.TaskGroup() as looks:
                 for pack_id in unseen:
                     looks.create_task(self._look(pack_id))
-        lost = {pack_id for pack_id, end in ends.items() if self._sizes.get(pack_id, -1) < end}
+        lost = {
+            pack_id for pack_id, end in ends.items() if self._sizes.get(pack_id, -1) < end or pack_id in self._damaged
+        }
         for pack_id in lost:
             self._sizes.pop(pack_id, None)  # It may be there again later, as by the copy of another target.
         while len(self._sizes) > _PACKS_REMEMBERED:

@@ -27,7 +27,8 @@ class StoredChunks:
     A chunk counts as stored for others only when its pack is on the target; for this backup already when it
     is in a pack, because the backup is not published unless that pack arrives. What is found is a hint until
     ``lost`` was asked about it, for packs may have vanished since they were stored. ``is_everywhere`` tells whether
-    what is stored reaches every target that the index is of; while it does not, others are not told.
+    what is stored reaches every target that the index is of; while it does not, others are not told. Packs that
+    are known to be ``damaged`` count as lost.
     """
 
     def __init__(
@@ -38,13 +39,14 @@ class StoredChunks:
         record: RecordPack,
         *,
         is_everywhere: Callable[[], bool] = lambda: True,
+        damaged: Collection[bytes] = (),
     ) -> None:
         self._repository = repository
         self._workers = workers
         self._index = index
         self._record = record
         self._is_everywhere = is_everywhere
-        self._present = PresentPacks(repository)
+        self._present = PresentPacks(repository, damaged)
         self._pending: dict[bytes, Pointer] = {}
         self._stored: deque[Sequence[PackEntry]] = deque()
 

@@ -52,7 +52,7 @@ class VerifyPipeline:
     async def run(self) -> None:
         """Return when every byte of the backup was read and is right; CorruptObject names what is not."""
         self._progress.total_bytes = self._manifest.size_bytes
-        spans = walk.spans(self._manifest.tree, self._load_nodes, span_chunks=self._cut.span_chunks)
+        spans = self._cut.spans(self._manifest.tree, self._load_nodes)
         async with self._decoding as decoder:
             await walk.for_each_span(spans, partial(self._verify, decoder), tasks_max=decoder.spans_max)
         # What no chunk covers is zeros, which have nothing to be read.

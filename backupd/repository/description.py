@@ -83,6 +83,16 @@ def read(body: bytes, keyring: Keyring) -> Description:
     return Description(keys=keys, is_encrypted=fields["is_encrypted"], created_at=fields["created_at"])
 
 
+def check_form(body: bytes) -> None:
+    """Raise CorruptObject or UnknownFormat unless this has the form of what ``write`` makes. Needs no key."""
+    _decoded(_parsed(body)["wrapped_keys"])
+
+
+def master_key_of(body: bytes) -> str:
+    """Return the fingerprint of the master key that opens this. CorruptObject, UnknownFormat."""
+    return str(_parsed(body)["master_key"])
+
+
 def _parsed(body: bytes) -> dict[str, Any]:
     try:
         fields = json.loads(body)

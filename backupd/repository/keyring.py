@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 from backupd.errors import KeyMismatch, KeyMissing
@@ -26,6 +27,7 @@ class Keyring:
     def __init__(self, keys: list[bytes], *, origin: str) -> None:
         self._keys = {fingerprint(key): key for key in keys}
         self._origin = origin
+        self.fingerprints = tuple(self._keys)
         self.current_fingerprint = fingerprint(keys[0])
 
     def key(self, wanted: str) -> bytes:
@@ -61,10 +63,18 @@ def load(path: Path) -> Keyring:
         reason = (error.strerror or type(error).__name__).lower()
         raise KeyMismatch(f"{path}: cannot be read: {reason}; expected a file with the master key") from error
     _check_mode(path, mode)
-    lines = _text(path, content).split()
+    try:
+        return Keyring(parse(_text(content)), origin=str(path))
+    except KeyMismatch as error:
+        raise KeyMismatch(f"{path}: {error}") from None
+
+
+def parse(text: str) -> list[bytes]:
+    """Return the keys of a key file's text. KeyMismatch says which line is wrong."""
+    lines = text.split()
     if not lines:
-        raise KeyMismatch(f"{path}: holds no key, expected lines backupd-master-key-1:<key>:<checksum>")
-    return Keyring([_parse(text, f"{path}: line {n}") for n, text in enumerate(lines, 1)], origin=str(path))
+        raise KeyMismatch("holds no key, expected lines backupd-master-key-1:<key>:<checksum>")
+    return [_parse(text, f"line {n}") for n, text in enumerate(lines, 1)]
 
 
 def _read(path: Path) -> tuple[int, bytes]:
@@ -83,13 +93,13 @@ def _check_mode(path: Path, mode: int) -> None:
         raise KeyMismatch(f"{path}: mode {mode & 0o777:04o} lets others read the master key, expected 0600")
 
 
-def _text(path: Path, content: bytes) -> str:
+def _text(content: bytes) -> str:
     try:
         return content.decode("ascii")
     except UnicodeDecodeError as error:
         # Not chained: the cause would show the keys.
         raise KeyMismatch(
-            f"{path}: byte {error.start} is not text, expected lines backupd-master-key-1:<key>:<checksum>"
+            f"byte {error.start} is not text, expected lines backupd-master-key-1:<key>:<checksum>"
         ) from None
 
 
@@ -100,12 +110,24 @@ def create(path: Path) -> Keyring:
     """
     if path.exists():
         raise FileExistsError(path)
-    key = secrets.token_bytes(KEY_SIZE_BYTES)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return store(path, [new_key()])
+
+
+def new_key() -> bytes:
+    """Return a master key that nobody has seen before."""
+    return secrets.token_bytes(KEY_SIZE_BYTES)
+
+
+def store(path: Path, keys: Sequence[bytes]) -> Keyring:
+    """Make the key file hold these keys, the first of them for new repositories; whole or not at all.
+
+    The caller holds the directory alone.
+    """
     partial = path.with_name(f".{path.name}.partial")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
-        os.write(descriptor, f"{line(key)}\n".encode())
+        os.write(descriptor, "".join(f"{line(key)}\n" for key in keys).encode())
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

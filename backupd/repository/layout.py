@@ -6,8 +6,10 @@ import re
 import uuid
 
 REPOSITORY = "repository.json"
+PREVIOUS = "repository.previous.json"
 PACKS = "packs/"
 MANIFESTS = "manifests/"
+FORWARD = "forward/"
 
 
 def pack(pack_id: bytes) -> str:
@@ -29,6 +31,15 @@ def manifest(backup_id: str) -> str:
     if str(uuid.UUID(backup_id)) != backup_id:
         raise ValueError(f"backup id {backup_id!r}: expected a UUID in lower case with hyphens")
     return f"{MANIFESTS}{backup_id}"
+
+
+def backup_id(key: str) -> str | None:
+    """Return whose manifest has this key; None for a key that no manifest of ours has."""
+    name = key.removeprefix(MANIFESTS)
+    try:
+        return name if key.startswith(MANIFESTS) and manifest(name) == key else None
+    except ValueError:
+        return None
 
 
 def prefix(project: str, *, is_encrypted: bool) -> str:

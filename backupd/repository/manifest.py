@@ -11,7 +11,7 @@ from typing import Any
 from backupd.errors import CorruptObject
 from chunker.digest import Ids, Kind
 from chunker.errors import CorruptFrame, UnknownFormat
-from chunker.frame import OVERHEAD_BYTES_MAX, PLAIN_SIZE_BYTES_MAX, FrameReader, FrameWriter, plain_size
+from chunker.frame import OVERHEAD_BYTES_MAX, PLAIN_SIZE_BYTES_MAX, FrameReader, FrameWriter, check, plain_size
 from chunker.keys import RepositoryKeys
 from chunker.node import Pointer
 from chunker.tree import Tree
@@ -64,11 +64,14 @@ def encode(manifest: Manifest, keys: RepositoryKeys, writer: FrameWriter) -> byt
     return _HEADER.pack(_MAGIC, uuid.UUID(manifest.backup_id).bytes, manifest_id) + frame[:length]
 
 
-def decode(backup_id: str, body: bytes, keys: RepositoryKeys) -> Manifest:
-    """Open the manifest of ``backup_id``; CorruptObject when it is damaged, UnknownFormat when it is newer."""
+def check_stored(backup_id: str, body: bytes) -> memoryview:
+    """Return the frame of a stored manifest. CorruptObject, UnknownFormat.
+
+    This needs no key, and does not see whether the 32 bytes of the id before the frame are right.
+    """
     if len(body) < _HEADER.size:
         raise CorruptObject(f"a manifest of {len(body)} bytes is shorter than its header of {_HEADER.size}")
-    magic, found_id, manifest_id = _HEADER.unpack_from(body)
+    magic, found_id, _ = _HEADER.unpack_from(body)
     if magic != _MAGIC:
         if magic[:7] == _MAGIC[:7]:
             raise UnknownFormat(f"manifest version {magic[7:]!r}; this reader knows {_MAGIC[7:]!r}")
@@ -76,6 +79,17 @@ def decode(backup_id: str, body: bytes, keys: RepositoryKeys) -> Manifest:
     if found_id != uuid.UUID(backup_id).bytes:
         raise CorruptObject(f"the manifest is that of backup {uuid.UUID(bytes=found_id)}")
     frame = memoryview(body)[_HEADER.size :]
+    try:
+        check(frame)
+    except CorruptFrame as error:
+        raise CorruptObject(str(error)) from error
+    return frame
+
+
+def decode(backup_id: str, body: bytes, keys: RepositoryKeys) -> Manifest:
+    """Open the manifest of ``backup_id``; CorruptObject when it is damaged, UnknownFormat when it is newer."""
+    frame = check_stored(backup_id, body)
+    manifest_id = _HEADER.unpack_from(body)[2]
     try:
         plain = bytearray(min(plain_size(frame), PLAIN_SIZE_BYTES_MAX))
         FrameReader(keys).decode(Kind.MANIFEST, manifest_id, frame, memoryview(plain))

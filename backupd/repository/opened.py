@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backupd.clock import Clock
-from backupd.errors import ConfigError, CorruptObject, RepositoryMismatch
+from backupd.errors import BackupdError, ConfigError, CorruptObject, RepositoryMismatch
 from backupd.repository import layout
 from backupd.repository.description import Description
 from backupd.repository.index import ChunkIndex
 from backupd.repository.keyring import Keyring
 from backupd.repository.repository import Repository, new_description, read_description
+from chunker.errors import UnknownFormat
 from targets.base import Target
 from targets.errors import ObjectExists, ObjectNotFound, TargetError
 from targets.wrappers.mirror import Mirror
@@ -86,15 +87,18 @@ class Repositories:
         """
         found: dict[str, _Found] = {}
         errors: dict[str, TargetError] = {}
+        damaged: list[CorruptObject] = []
         for target in self._configured(targets):
             try:
                 if (one := await self._find((project, target, is_encrypted))) is not None:
                     found[target] = one
             except TargetError as error:
                 errors[target] = error
+            except CorruptObject as error:  # Another one may have it as it should be.
+                damaged.append(error)
         if not found:
             lost = CorruptObject(f"{layout.REPOSITORY} is lost: the target has no such object")
-            raise next(iter(errors.values()), lost)
+            raise next(iter([*errors.values(), *damaged]), lost)
         _check_alike(found)
         members = {target: self._scoped((project, target, is_encrypted)) for target in [*found, *errors]}
         store = next(iter(members.values()))
@@ -178,6 +182,47 @@ class Repositories:
             found = await self._copy(name, original)
         _check_alike({"the source": original, target: found})
         return Repository(self._scoped(name), found.opened)
+
+    async def check_description(self, project: str, target: str, *, is_encrypted: bool) -> None:
+        """Raise unless the ``repository.json`` of a target, as it is there now, opens to what it did before.
+
+        CorruptObject, KeyMissing, KeyMismatch, UnknownFormat, RepositoryMismatch.
+        """
+        name = (project, target, is_encrypted)
+        body = await self._scoped(name).get(layout.REPOSITORY)
+        now = _Found(body, read_description(body, self._keyring, is_encrypted=is_encrypted))
+        if (known := self._found.get(name)) is not None:
+            _check_alike({"this daemon": known, f"target {target}": now})
+
+    async def mend_description(
+        self, project: str, target: str, holders: Sequence[str], *, is_encrypted: bool
+    ) -> str | None:
+        """Store ``repository.json`` anew on a target and return where from, None when nobody has it as it should be.
+
+        That is what this daemon has read of it, what another one of ``holders`` has, or what it was before the last
+        rotation of the master key.
+        """
+        name = (project, target, is_encrypted)
+        bodies: dict[str, bytes] = {}
+        if (known := self._found.get(name)) is not None:
+            bodies["what this daemon had read"] = known.body
+        for other in [one for one in holders if one != target and one in self._targets]:
+            with suppress(TargetError):
+                bodies[f"target {other}"] = await self._scoped((project, other, is_encrypted)).get(layout.REPOSITORY)
+        with suppress(ObjectNotFound):
+            bodies[layout.PREVIOUS] = await self._scoped(name).get(layout.PREVIOUS)
+        for origin, body in bodies.items():
+            with suppress(BackupdError, UnknownFormat):
+                one = _Found(body, read_description(body, self._keyring, is_encrypted=is_encrypted))
+                await self._scoped(name).put(layout.REPOSITORY, body)
+                self._found[name] = one
+                return origin
+        return None
+
+    @property
+    def target_names(self) -> list[str]:
+        """The targets that are configured, in the order of the configuration."""
+        return list(self._targets)
 
     def is_configured(self, target: str) -> bool:
         """Tell whether there is such a target now."""

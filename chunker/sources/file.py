@@ -32,7 +32,7 @@ class FileSource:
 
     def open(self) -> FilePoint:
         """Open the file. SourceMissing, SourceBusy, SourceUnreadable, SourceChanged."""
-        with _translated(self._path, "cannot be opened"):
+        with translated(self._path, "cannot be opened"):
             found = self._path.stat()
             if not (stat.S_ISREG(found.st_mode) or stat.S_ISBLK(found.st_mode)):
                 raise SourceMissing(f"{self._path} is neither a regular file nor a block device")
@@ -53,7 +53,7 @@ class FileSource:
         return os.open(self._path, flags)
 
     def _point(self, descriptor: int) -> FilePoint:
-        with _translated(self._path, "cannot be opened"):
+        with translated(self._path, "cannot be opened"):
             point = FilePoint(self._path, descriptor, may_be_written=self._allow_live)
             if point.is_device and not point.size_bytes:  # As a loop or network device that is not attached.
                 raise SourceMissing(f"{self._path} has no medium: it is a block device of 0 bytes")
@@ -85,6 +85,15 @@ class FilePoint:
         """Pass by the page cache from now on, where the file system and the alignment of a read allow it."""
         self._direct_descriptor = direct_io.reopen(self._descriptor, os.O_RDONLY)
 
+    @contextmanager
+    def duplicate(self) -> Iterator[int]:
+        """Lend the open file to who has more questions about it."""
+        descriptor = os.dup(self._descriptor)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
     def changed_since(self, parent: ParentPoint) -> Changes:
         if parent.identity != self.identity:
             return Changes(None, f"{self._path} is now {self.identity}, the parent is of {parent.identity}")
@@ -95,7 +104,7 @@ class FilePoint:
         end = min(within.end_bytes, self.size_bytes)
         position = within.offset_bytes
         while position < end:
-            with _translated(self._path, f"cannot be mapped at byte {position}"):
+            with translated(self._path, f"cannot be mapped at byte {position}"):
                 found = self._next_data(position, end)
             if found is None:
                 return
@@ -118,7 +127,7 @@ class FilePoint:
     def read_into(self, offset_bytes: int, buffer: memoryview) -> None:
         if offset_bytes + buffer.nbytes > self.size_bytes:
             self._refuse_short_read(offset_bytes, buffer.nbytes, max(self.size_bytes - offset_bytes, 0))
-        with _translated(self._path, f"cannot be read at byte {offset_bytes}"):
+        with translated(self._path, f"cannot be read at byte {offset_bytes}"):
             filled = self._read_direct(offset_bytes, buffer)
             while filled < buffer.nbytes:
                 count = os.preadv(self._descriptor, [buffer[filled:]], offset_bytes + filled)
@@ -142,7 +151,7 @@ class FilePoint:
         raise SourceTooShort(f"{self._path} at byte {offset_bytes}: expected {expected_bytes} bytes, got {got_bytes}")
 
     def check(self) -> None:
-        with _translated(self._path, "cannot be checked"):
+        with translated(self._path, "cannot be checked"):
             held, named = os.fstat(self._descriptor), self._path.stat()
             size_bytes = _size_bytes(self._descriptor, held)
         for found in (named, held):
@@ -188,7 +197,7 @@ def _size_bytes(descriptor: int, found: os.stat_result) -> int:
 
 
 @contextmanager
-def _translated(path: Path, failure: str) -> Iterator[None]:
+def translated(path: Path, failure: str) -> Iterator[None]:
     """Turn the operating system's errors into ours, named by what could not be done."""
     try:
         yield

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from chunker.errors import SourceChanged, SourceTooShort, SourceUnreadable
+from chunker.errors import SourceChanged, SourceMissing, SourceTooShort, SourceUnreadable
 from chunker.extents import Extent, between, clip, merge
 from chunker.sources.base import Changes, ParentPoint
 
@@ -40,6 +40,7 @@ class MemoryVolume:
         self._pages: dict[int, bytes] = {}  # A page never changes in place, so points can share it.
         self._bitmaps: dict[int, set[int]] = {}
         self._last_token = 0
+        self._is_gone = False
         self._failing_offsets: set[int] = set()
         self._lock = threading.RLock()
         if seed is not None:
@@ -50,8 +51,10 @@ class MemoryVolume:
         return self._size_bytes
 
     def open(self) -> MemoryPoint:
-        """Freeze the volume as it is now and start a new bitmap."""
+        """Freeze the volume as it is now and start a new bitmap. SourceMissing once it was removed."""
         with self._lock:
+            if self._is_gone:
+                raise SourceMissing(f"{self.identity} was removed")
             self._last_token += 1
             self._bitmaps[self._last_token] = set()
             return MemoryPoint(self, self._last_token, self._size_bytes, dict(self._pages))
@@ -83,6 +86,10 @@ class MemoryVolume:
                 self.discard(size_bytes, self._size_bytes - size_bytes)
             self._size_bytes = size_bytes
 
+    def remove(self) -> None:
+        """Let nobody find the volume from now on. Open points stay as they are."""
+        self._is_gone = True
+
     def forget(self, extent: Extent) -> None:
         """Lie from now on: no bitmap shows the pages of ``extent`` as changed."""
         pages = {page for page, _, _ in _pages(extent.offset_bytes, extent.length_bytes)}
@@ -94,12 +101,13 @@ class MemoryVolume:
         """Make every read that covers the byte fail with SourceUnreadable."""
         self._failing_offsets.add(offset_bytes)
 
-    def changed(self, *, since: int, until: int) -> set[int] | None:
-        """Return the pages written between two points; None when the older one is not tracked any more."""
+    def changed(self, *, since: str, until: int) -> set[int] | None:
+        """Return the pages written from the point of a token on; None when that is not tracked any more."""
         with self._lock:
-            if since not in self._bitmaps:
+            first = next((token for token in self._bitmaps if str(token) == since), None)
+            if first is None:
                 return None
-            return set().union(*(pages for token, pages in self._bitmaps.items() if since <= token < until))
+            return set().union(*(pages for token, pages in self._bitmaps.items() if first <= token < until))
 
     def drop_bitmaps(self, *, before: int) -> None:
         """Forget what changed before a point."""
@@ -142,7 +150,7 @@ class MemoryPoint:
             return Changes(None, f"the parent is of {parent.identity}, this volume is {self.identity}")
         if parent.token is None:
             return Changes(None, "the parent has no token")
-        pages = self._volume.changed(since=int(parent.token), until=self._number)
+        pages = self._volume.changed(since=parent.token, until=self._number)
         if pages is None:
             return Changes(None, f"changes since token {parent.token} are not tracked any more")
         # Growth is in no bitmap: the parent's size tells it.

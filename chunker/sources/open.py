@@ -100,7 +100,29 @@ class _FileKind:
         return FileSource(address.path, allow_live=allow_live, direct_io=direct_io)
 
 
-_MAKERS: dict[str, MakeKind] = {}
+def _make_rbd(options: Mapping[str, Any]) -> Kind:
+    try:
+        from chunker.sources.rbd.kind import RbdKind
+    except ImportError as error:
+        hint = "HINT: install the distribution's python3-rbd, and use the Python that it is for"
+        raise SourceMisconfigured(f"it cannot be used: {error}\n{hint}") from error
+
+    return RbdKind(options)
+
+
+def _make_reflink(options: Mapping[str, Any]) -> Kind:
+    from chunker.sources.reflink.kind import ReflinkKind
+
+    return ReflinkKind(options)
+
+
+def _make_external(options: Mapping[str, Any]) -> Kind:
+    from chunker.sources.external.kind import ExternalKind
+
+    return ExternalKind(options)
+
+
+_MAKERS: dict[str, MakeKind] = {"rbd": _make_rbd, "reflink": _make_reflink, "external": _make_external}
 
 
 def _names() -> set[str]:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from targets.base import Body, Capabilities, ObjectInfo, flat_view
-from targets.errors import Unavailable, Unsupported
+from targets.errors import Misconfigured, Unavailable, Unsupported
 from targets.gcs.api import JsonApi, read_json
 from targets.gcs.checksums import Checksums
 from targets.gcs.credentials import Load, Tokens
@@ -127,7 +127,11 @@ class GcsTarget:
                 self._has_bucket = True
 
     async def _create(self, token: str | None) -> None:
-        from targets.gcs.bucket import create_bucket  # noqa: PLC0415 - takes long to import, and is seldom needed
+        try:
+            from targets.gcs.bucket import create_bucket  # noqa: PLC0415 - takes long to import, and is seldom needed
+        except ImportError as error:
+            needed = "option create_bucket: needs google-cloud-storage: pip install 'backupd[gcs]'"
+            raise Misconfigured(needed) from error
 
         executor = ThreadPoolExecutor(1, thread_name_prefix="target-gcs-bucket")
         try:

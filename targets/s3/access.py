@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import botocore.exceptions  # type: ignore[import-untyped] # it has no types
@@ -126,12 +127,20 @@ def _session(options: S3Options) -> AioSession:
     # A profile that was asked for goes before the environment, and so does one of a file that was.
     session = AioSession(profile=options.profile or ("default" if options.credentials_file else None))
     if options.credentials_file is not None:
+        _check_readable(options.credentials_file)  # The SDK takes one that is not for one without the profile.
         session.set_config_variable("credentials_file", options.credentials_file)
     if options.region is not None and session.get_config_variable("region") is None:
         session.set_config_variable("region", options.region)  # The token service wants one too.
     session.set_default_client_config(AioConfig(retries={"total_max_attempts": 1}))
     session.get_component("credential_provider")
     return session
+
+
+def _check_readable(path: str) -> None:
+    try:
+        Path(path).open("rb").close()
+    except OSError as error:
+        raise Misconfigured(f"option credentials_file: {path}: {error.strerror}") from error
 
 
 def _endpoint(session: AioSession, service: str, region: str) -> str:

@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 from targets.errors import TargetError, TimedOut
+from targets.parallel import each
 from targets.s3.documents import read_upload_id, write_complete
-from targets.s3.tasks import each, settled
+from targets.s3.tasks import settled
 from targets.s3.wire import Wire
 
 Checksum = Callable[[memoryview], Awaitable[dict[str, str]]]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Sequence
 
 from targets.errors import Final, ObjectNotFound, Unsupported
+from targets.parallel import each
 from targets.s3.checksums import md5
 from targets.s3.documents import Listed, read_delete, read_versions, write_delete
 from targets.s3.errors import error_of
-from targets.s3.tasks import each
 from targets.s3.wire import Wire
 
 _BATCH_COUNT = 1000  # More are refused.
@@ -51,7 +51,7 @@ class Removal:
                 return
             except Unsupported:
                 self._has_batches = False
-        await each(iter(objects), self._remove, at_a_time=_REQUESTS_AT_A_TIME)
+        await each(objects, self._remove, at_a_time=_REQUESTS_AT_A_TIME)
 
     async def _post_batch(self, objects: Sequence[Listed]) -> None:
         body = write_delete(objects)
@@ -83,7 +83,7 @@ class Removal:
         async def find(listed: Listed) -> None:
             found.extend([one async for one in self._versions_of(listed.name.removeprefix(self._prefix))])
 
-        await each(iter(objects), find, at_a_time=_REQUESTS_AT_A_TIME)
+        await each(objects, find, at_a_time=_REQUESTS_AT_A_TIME)
         return found
 
     async def _versions_of(self, key: str) -> AsyncIterator[Listed]:

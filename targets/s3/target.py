@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -24,8 +23,8 @@ from targets.s3.multipart import put_in_parts
 from targets.s3.options import PARTS_MAX, PUT_BYTES_MAX, S3Options
 from targets.s3.place import Place, Urls, may_be_virtual
 from targets.s3.removal import Removal
-from targets.s3.tasks import settled
 from targets.s3.wire import Wire
+from targets.threads import shut_down
 
 _THREADS = 2  # For checksums, and for credentials that somebody has to be asked for.
 
@@ -113,9 +112,7 @@ class S3Target:
 
     async def aclose(self) -> None:
         await self._client.aclose()
-        # Waiting for threads blocks, so it takes a thread too; that one is idle when it is waited for.
-        with ThreadPoolExecutor(1, thread_name_prefix="target-s3-close") as closer:
-            await settled(asyncio.wrap_future(closer.submit(self._executor.shutdown)))
+        await shut_down(self._executor)
 
     async def _put(self, key: str, view: memoryview, condition: Mapping[str, str]) -> None:
         headers = {**self._stored_as, **self._lock(), **condition, **await self._checksum(view)}

@@ -1,9 +1,9 @@
-"""Work that has to end before its caller may leave, and work on several items at a time."""
+"""Work that has to end before its caller may leave."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -23,18 +23,3 @@ async def settled(work: Awaitable[T]) -> T:
             running.exception()  # Looked at, so that nobody complains that it was lost.
         raise cancelled
     return running.result()
-
-
-async def each(items: Iterator[T], work: Callable[[T], Awaitable[object]], *, at_a_time: int) -> None:
-    """Do ``work`` for every item. The first error stops the others and is raised when they have ended."""
-
-    async def run() -> None:
-        for item in items:
-            await work(item)
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(at_a_time):
-                group.create_task(run())
-    except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from errors

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -14,6 +13,7 @@ from targets.errors import ObjectExists, QuotaExceeded, Unsupported
 from targets.http.client import HttpClient
 from targets.http.ranges import content_length, get_range, get_range_into
 from targets.keys import validate_key, validate_prefix
+from targets.parallel import each
 from targets.swift import bulk
 from targets.swift.answers import failure
 from targets.swift.checksums import Checksums
@@ -159,18 +159,7 @@ class SwiftTarget:
             return bulk.outcome(await response.read())
 
     async def _delete_each(self, keys: Sequence[str]) -> None:
-        waiting = iter(keys)
-
-        async def work() -> None:
-            for key in waiting:
-                await self.delete(key)
-
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(_DELETES_AT_A_TIME):
-                    group.create_task(work())
-        except ExceptionGroup as failed:
-            raise failed.exceptions[0] from failed
+        await each(keys, self.delete, at_a_time=_DELETES_AT_A_TIME)
 
 
 def _md5_of(response: aiohttp.ClientResponse) -> str | None:

@@ -50,6 +50,8 @@ def found(module: str, text: str) -> list[str]:
         ("backupd.service", "import backupd.cli.main"),
         ("backupd.cli.main", "import backupd.model"),
         ("backupd.cli.main", "import sqlalchemy"),
+        ("backupd.cli.main", "from backupd.offline import main"),
+        ("backupd.cli.offline", "from backupd.service import serve"),
         ("backupd.service", "from tests.support import volumes"),
         ("backupd.unheard_of", "import os"),
         ("chunker.unheard_of", "import os"),

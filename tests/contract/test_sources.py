@@ -11,7 +11,7 @@ from chunker.sources.base import Source
 from chunker.sources.extents import GivenExtents
 from chunker.sources.file import FileSource
 from chunker.sources.memory import MemoryVolume
-from chunker.testing import HOLE, SIZE_BYTES, SourceContract, TrackingContract
+from chunker.testing import HOLE, SIZE_BYTES, ResizingContract, SourceContract
 from tests.support.loop_device import AttachLoop
 
 
@@ -23,6 +23,14 @@ class TestFile(SourceContract):
     def make_source(self, content: bytes) -> Source:
         self.path.write_bytes(content)
         return FileSource(self.path)
+
+    def make_missing(self) -> Source:
+        return FileSource(self.path)
+
+    def swap(self, source: Source) -> None:
+        other = self.path.with_name("other")
+        other.write_bytes(self.path.read_bytes())
+        other.replace(self.path)
 
 
 class TestLiveFile(TestFile):
@@ -62,7 +70,15 @@ class TestBlockDevice(TestFile):
 
     def make_source(self, content: bytes) -> Source:
         self.path.write_bytes(content)
-        return FileSource(self.attach_loop(self.path), direct_io=self.direct_io)
+        self.link = self.path.with_name("device")
+        self.link.symlink_to(self.attach_loop(self.path))
+        return FileSource(self.link, direct_io=self.direct_io)
+
+    def swap(self, source: Source) -> None:
+        other = self.path.with_name("other")
+        other.write_bytes(self.path.read_bytes())
+        self.link.unlink()
+        self.link.symlink_to(self.attach_loop(other))
 
 
 class TestBlockDeviceByDirectIo(TestBlockDevice):
@@ -75,13 +91,30 @@ class TestGivenExtents(TestFile):
         return GivenExtents(FileSource(self.path), [Extent(10, 20)])
 
 
-class TestMemory(TrackingContract):
+class TestMemory(ResizingContract):
     def make_source(self, content: bytes) -> Source:
         volume = MemoryVolume(len(content))
         volume.write(0, content)
         volume.discard(HOLE.offset_bytes, HOLE.length_bytes)
         return volume
 
+    def make_missing(self) -> Source:
+        volume = MemoryVolume(0)
+        volume.remove()
+        return volume
+
+    def swap(self, source: Source) -> None:
+        assert isinstance(source, MemoryVolume)
+        source.identity = "memory:another"
+
     def write(self, source: Source, offset_bytes: int, content: bytes) -> None:
         assert isinstance(source, MemoryVolume)
         source.write(offset_bytes, content)
+
+    def discard(self, source: Source, extent: Extent) -> None:
+        assert isinstance(source, MemoryVolume)
+        source.discard(extent.offset_bytes, extent.length_bytes)
+
+    def resize(self, source: Source, size_bytes: int) -> None:
+        assert isinstance(source, MemoryVolume)
+        source.resize(size_bytes)

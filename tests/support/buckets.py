@@ -16,6 +16,10 @@ import botocore.session  # type: ignore[import-untyped] # it has no types
 from targets.s3 import Place, S3Options, S3Target
 from targets.s3.clock import RequestClock
 
+MIB = 1024 * 1024
+PARTS = {"multipart_above_bytes": 5 * MIB, "part_bytes": 5 * MIB}  # The smallest that stores take.
+LARGE = bytes(range(256)) * (12 * MIB // 256)  # Three of them.
+
 _numbers = itertools.count(1)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +25,12 @@ def clients(request: pytest.FixtureRequest) -> Path:
 
 async def run(command: list[str], environment: dict[str, str], *, timeout_s: float = _TIMEOUT_S) -> tuple[int, str]:
     """Run a program with nothing of ours in its environment; return its exit code and what it printed."""
-    kept = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "PYTHONWARNINGS": "ignore"}
+    known = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "PYTHONWARNINGS": "ignore"} | environment
     process = await asyncio.create_subprocess_exec(
+        "env",
+        "-i",
+        *(f"{name}={value}" for name, value in known.items()),
         *command,
-        env=kept | environment,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

@@ -94,7 +94,7 @@ def _rados(request: pytest.FixtureRequest, _directory: Path) -> Iterator[Store]:
     options: dict[str, _Value] = {"conf": str(ceph.conf), "operation_timeout_s": 3}
     yield Store(
         name="rados",
-        section=_section("rados", f"rados://{POOL}/{ceph.namespace()}", options),
+        section=target_section("rados", f"rados://{POOL}/{ceph.namespace()}", options),
         kill=ceph.osd.kill,
         start=ceph.restart_osd,
         pause=ceph.osd.pause,
@@ -121,7 +121,7 @@ def _of_one_server(
 ) -> Store:
     return Store(
         name=name,
-        section=_section(name, url, options, single_writer=single_writer),
+        section=target_section(name, url, options, single_writer=single_writer),
         kill=server.kill,
         start=server.start,
         pause=server.pause,
@@ -130,12 +130,16 @@ def _of_one_server(
     )
 
 
-def _section(name: str, url: str, options: Mapping[str, _Value], *, single_writer: bool = False) -> str:
+def target_section(
+    name: str, url: str, options: Mapping[str, _Value], *, single_writer: bool = False, operations_max: int = 8
+) -> str:
+    """Return the part of a configuration that is this target: short time-outs, and retries that outlast a restart."""
     target: dict[str, _Value] = {
         "url": url,
         "single_writer": single_writer,
         "operation_timeout_s": 4,
         "retries_max": 14,
+        "operations_max": operations_max,
     }
     lines = [f"[targets.{name}]", *_lines(target), f"[targets.{name}.options]", *_lines(options)]
     return "\n".join(lines) + "\n"

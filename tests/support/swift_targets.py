@@ -21,6 +21,11 @@ def secret_file(directory: Path, secret: str) -> str:
     return str(path)
 
 
+def login_url(port: int) -> str:
+    """Return where a Swift without a Keystone is logged in to through a proxy at ``port``."""
+    return f"http://127.0.0.1:{port}/auth/v1.0"
+
+
 def v1(swift: Swift, directory: Path, **options: Any) -> SwiftOptions:
     """Return how to log in to a Swift without a Keystone."""
     key_file = secret_file(directory, Swift.key)

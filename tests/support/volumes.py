@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -60,3 +61,10 @@ def write_sparse_file(path: Path, size_bytes: int, extents: Iterable[Extent], *,
             file.seek(extent.offset_bytes)
             file.write(part)
     return bytes(content)
+
+
+def punch_hole(path: Path, extent: Extent) -> None:
+    """Give a range of a file back to its file system, as a guest's discard does."""
+    if extent.length_bytes:
+        place = [f"--offset={extent.offset_bytes}", f"--length={extent.length_bytes}"]
+        subprocess.run(["fallocate", "--punch-hole", *place, str(path)], check=True)

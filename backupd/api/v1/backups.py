@@ -31,14 +31,17 @@ async def index(request: web.Request) -> web.Response:
     """List the backups, of one volume if the query says so."""
     check_query(request, "volume")
     backups = await services(request).backups.all(project_of(request), volume=request.query.get("volume"))
-    return web.json_response([views.backup(backup) for backup in backups])
+    condition = await services(request).condition.of_backups(project_of(request))
+    return web.json_response([views.backup(backup, condition=condition(backup.id)) for backup in backups])
 
 
 @routes.get("/v1/backups/{id}")
 async def show(request: web.Request) -> web.Response:
     """Show one backup."""
     backup = await services(request).backups.one(project_of(request), request.match_info["id"])
-    return web.json_response(views.backup(backup, await services(request).copies.of(backup.id)))
+    condition = await services(request).condition.of_backup(project_of(request), backup.id)
+    copies = await services(request).copies.of(backup.id)
+    return web.json_response(views.backup(backup, copies, condition=condition))
 
 
 @routes.delete("/v1/backups/{id}")

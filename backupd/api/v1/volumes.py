@@ -10,7 +10,7 @@ from backupd.api import views
 from backupd.api.body import read_body
 from backupd.api.context import project_of, services
 from backupd.api.query import check_query
-from backupd.application.volumes import NewVolume, VolumeChange
+from backupd.application.volumes import NewSource, NewVolume, VolumeChange
 from backupd.model import Volume
 
 routes = web.RouteTableDef()
@@ -45,6 +45,15 @@ async def change(request: web.Request) -> web.Response:
     """Give one volume, by id or name, another backup type."""
     new = await read_body(request, VolumeChange)
     volume = await services(request).volumes.change(project_of(request), request.match_info["id"], new)
+    (document,) = await _documents(request, [volume])
+    return web.json_response(document)
+
+
+@routes.put("/v1/volumes/{id}/source")
+async def move(request: web.Request) -> web.Response:
+    """Say where one volume, by id or name, is now."""
+    new = await read_body(request, NewSource)
+    volume = await services(request).volumes.move(project_of(request), request.match_info["id"], new)
     (document,) = await _documents(request, [volume])
     return web.json_response(document)
 

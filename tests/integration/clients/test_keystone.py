@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -169,7 +168,6 @@ async def test_the_functional_tests_of_cinderclient_pass(tmp_path: Path, keyston
             "OS_USER_DOMAIN_ID": "default",
             "OS_PROJECT_DOMAIN_ID": "default",
             "OS_CINDERCLIENT_EXEC_DIR": str(clients),
-            "PATH": f"{clients}:{os.environ['PATH']}",
         }
         tests = "cinderclient.tests.functional.test_cli"
         names = [f"{tests}.CinderBackupTests", f"{tests}.CinderSnapshotTests", f"{tests}.CinderVolumeTests"]

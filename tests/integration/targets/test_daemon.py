@@ -5,21 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from backupd.clock import SystemClock
 from tests.support.daemon import Daemon, Place, serving
+from tests.support.disk import CONTENT, MIB, PACE_BYTES_PER_S, add_disk, check_restore
 from tests.support.fault_proxy import Answer, FaultProxy, Mode, Pass, Refuse, ResetAfter, Throttle
 from tests.support.servers.ceph import Ceph
 from tests.support.servers.process import in_thread
 from tests.support.stores import HTTP_KINDS, KINDS, Store, opened
 from tests.support.volumes import random_bytes
-
-MIB = 1024 * 1024
-CONTENT = random_bytes(20 * MIB + 77, seed=1)
-PACE_BYTES_PER_S = 8 * MIB  # So that something is still to be done when a server fails.
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -53,19 +49,6 @@ def proxy_of(store: Store) -> FaultProxy:
     return store.proxy
 
 
-async def add_disk(daemon: Daemon, store: Store, **policy: Any) -> str:
-    path = daemon.place.sources / "disk"
-    path.write_bytes(CONTENT)
-    return await daemon.add_volume(path, target=store.name, **policy)
-
-
-async def check_restore(daemon: Daemon, backup_id: str, content: bytes = CONTENT, **request: Any) -> None:
-    """Restore, and compare every byte."""
-    path = daemon.place.restores / f"{backup_id}-{request.get('target', 'any')}"
-    await daemon.restore({"id": backup_id}, path, **request)
-    assert path.read_bytes() == content
-
-
 async def strike(down: Callable[[], None], up: Callable[[], None], *, for_s: float) -> None:
     """Let the server be down for a while."""
     await in_thread(down)
@@ -74,7 +57,7 @@ async def strike(down: Callable[[], None], up: Callable[[], None], *, for_s: flo
 
 
 async def test_p1_exact_full_and_incremental_and_nothing_stays_open(daemon: Daemon, store: Store) -> None:
-    volume = await add_disk(daemon, store)
+    volume = await add_disk(daemon, store.name)
     first = await daemon.back_up(volume)
     changed = random_bytes(MIB, seed=2) + CONTENT[MIB:]
     (daemon.place.sources / "disk").write_bytes(changed)
@@ -92,14 +75,14 @@ async def test_p1_exact_full_and_incremental_and_nothing_stays_open(daemon: Daem
 
 
 async def test_a_server_killed_in_the_middle_of_a_backup_costs_time_only(daemon: Daemon, store: Store) -> None:
-    job = await daemon.progressed(await daemon.start_backup(await add_disk(daemon, store)))
+    job = await daemon.progressed(await daemon.start_backup(await add_disk(daemon, store.name)))
     await strike(store.kill, store.start, for_s=1)
     await daemon.succeeded(job)
     await check_restore(daemon, job["backup_id"])
 
 
 async def test_a_server_killed_in_the_middle_of_a_restore_costs_time_only(daemon: Daemon, store: Store) -> None:
-    backup = await daemon.back_up(await add_disk(daemon, store))
+    backup = await daemon.back_up(await add_disk(daemon, store.name))
     job = await daemon.progressed(await daemon.start_restore(backup, daemon.place.restores / "disk"))
     await strike(store.kill, store.start, for_s=1)
     await daemon.succeeded(job)
@@ -107,7 +90,7 @@ async def test_a_server_killed_in_the_middle_of_a_restore_costs_time_only(daemon
 
 
 async def test_a_server_that_hangs_longer_than_a_request_may_take_costs_time_only(daemon: Daemon, store: Store) -> None:
-    job = await daemon.progressed(await daemon.start_backup(await add_disk(daemon, store)))
+    job = await daemon.progressed(await daemon.start_backup(await add_disk(daemon, store.name)))
     await strike(store.pause, store.resume, for_s=6)
     await daemon.succeeded(job)
     await check_restore(daemon, job["backup_id"])
@@ -125,7 +108,7 @@ async def test_a_server_that_hangs_longer_than_a_request_may_take_costs_time_onl
 async def test_what_networks_and_gateways_do_to_a_backup_costs_time_only(
     http_daemon: Daemon, http_store: Store, mode: Mode
 ) -> None:
-    volume = await add_disk(http_daemon, http_store)
+    volume = await add_disk(http_daemon, http_store.name)
     await http_daemon.back_up(volume)
     content = random_bytes(20 * MIB, seed=4)
     (http_daemon.place.sources / "disk").write_bytes(content)
@@ -143,14 +126,14 @@ async def test_what_networks_and_gateways_do_to_a_backup_costs_time_only(
 async def test_what_networks_and_gateways_do_to_a_restore_costs_time_only(
     http_daemon: Daemon, http_store: Store, mode: Mode
 ) -> None:
-    backup = await http_daemon.back_up(await add_disk(http_daemon, http_store))
+    backup = await http_daemon.back_up(await add_disk(http_daemon, http_store.name))
     proxy_of(http_store).set_mode(mode)
     await check_restore(http_daemon, backup["id"])
 
 
 async def test_a_store_that_is_full_fails_the_backup_and_says_so(http_daemon: Daemon, http_store: Store) -> None:
     disk = http_daemon.place.sources / "disk"
-    volume = await add_disk(http_daemon, http_store)
+    volume = await add_disk(http_daemon, http_store.name)
     first = await http_daemon.back_up(volume)
     disk.write_bytes(random_bytes(20 * MIB, seed=3))
     proxy_of(http_store).set_mode(Answer(status=507, matches=lambda method, _: method in ("PUT", "POST")))
@@ -166,7 +149,7 @@ async def test_a_store_that_is_full_fails_the_backup_and_says_so(http_daemon: Da
 async def test_a_store_that_stays_away_fails_the_backup_and_lists_nothing(http_store: Store, tmp_path: Path) -> None:
     place = Place(tmp_path, more=http_store.section.replace("retries_max = 14", "retries_max = 1"))
     async with serving(place) as daemon:
-        volume = await add_disk(daemon, http_store)
+        volume = await add_disk(daemon, http_store.name)
         first = await daemon.back_up(volume)
         (place.sources / "disk").write_bytes(random_bytes(20 * MIB, seed=3))
         proxy_of(http_store).set_mode(Refuse())
@@ -184,7 +167,7 @@ async def test_a_full_cluster_fails_the_backup_at_once_and_lets_backups_be_delet
 ) -> None:
     with opened("rados", request, tmp_path) as store:
         async with serving(Place(tmp_path, more=store.section)) as daemon:
-            volume = await add_disk(daemon, store)
+            volume = await add_disk(daemon, store.name)
             backup = await daemon.back_up(volume)
             (daemon.place.sources / "disk").write_bytes(random_bytes(20 * MIB, seed=3))
             await in_thread(ceph.fill)
@@ -203,7 +186,7 @@ async def test_p1_exact_from_a_repository_copied_to_a_store_of_another_kind(
     with ExitStack() as stack:
         source, target = (stack.enter_context(opened(kind, request, tmp_path)) for kind in kinds)
         async with serving(Place(tmp_path, more=source.section + target.section)) as daemon:
-            backup = await daemon.back_up(await add_disk(daemon, source))
+            backup = await daemon.back_up(await add_disk(daemon, source.name))
             answer = await daemon.post("/v1/replications", {"source": source.name, "target": target.name})
             await daemon.succeeded(answer["job"])
             await check_restore(daemon, backup["id"], target=target.name)
@@ -216,7 +199,7 @@ async def test_p1_exact_from_either_of_two_stores_written_at_once(
     with ExitStack() as stack:
         first, second = (stack.enter_context(opened(kind, request, tmp_path)) for kind in ("s3", "rados"))
         async with serving(Place(tmp_path, more=first.section + second.section)) as daemon:
-            backup = await daemon.back_up(await add_disk(daemon, first, copies=[second.name], quorum=2))
+            backup = await daemon.back_up(await add_disk(daemon, first.name, copies=[second.name], quorum=2))
             for target in (first.name, second.name):
                 await check_restore(daemon, backup["id"], target=target)
 

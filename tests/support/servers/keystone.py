@@ -156,6 +156,18 @@ class Keystone:
         body = self._log_in(user, password, project)[1]
         return body["project"]["id"], body["user"]["id"]
 
+    def revoke_tokens(self, user: str) -> None:
+        """Let every token that the user was given up to this second be refused."""
+        self._change(user, password=f"password-of-{user}")  # A new one does that, also if it is the old one.
+
+    def enable(self, user: str, *, is_enabled: bool = True) -> None:
+        """Let the user log in, or refuse every login and every token."""
+        self._change(user, enabled=is_enabled)
+
+    def _change(self, user: str, **attributes: Any) -> None:
+        user_id = self._request("GET", f"/users?name={user}")[1]["users"][0]["id"]
+        self._request("PATCH", f"/users/{user_id}", {"user": attributes})
+
     def _add_user(self, name: str, password: str, *, project: str, role: str) -> None:
         project_id = self._post("/projects", "project", {"name": project, "domain_id": "default"})["id"]
         user = {"name": name, "password": password, "domain_id": "default"}

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -30,8 +31,9 @@ rgw relaxed s3 bucket names = false
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rgw:
-    """A running gateway and its one user, who may do everything there. ``server`` can be stopped, killed, paused."""
+    """A running gateway and its first user, who may do everything there. ``server`` can be stopped, killed, paused."""
 
+    conf: Path
     server: ServerProcess
     url: str
     access_key: str
@@ -39,6 +41,10 @@ class Rgw:
     swift_auth_url: str
     swift_user: str
     swift_key: str
+
+    def administer(self, *words: str) -> None:
+        """Do what ``radosgw-admin`` does, such as giving a user other keys."""
+        _administer(self.conf, *words)
 
 
 @pytest.fixture(scope="session")
@@ -60,8 +66,9 @@ def rgw(request: pytest.FixtureRequest, ceph: Ceph) -> Iterator[Rgw]:
     )
     try:
         server.start()
-        _add_user(ceph)
+        _add_user(ceph.conf)
         yield Rgw(
+            conf=ceph.conf,
             server=server,
             url=url,
             access_key="backup-access",
@@ -74,20 +81,21 @@ def rgw(request: pytest.FixtureRequest, ceph: Ceph) -> Iterator[Rgw]:
         server.kill()
 
 
-def _add_user(ceph: Ceph) -> None:
+def _add_user(conf: Path) -> None:
     user = ("--uid", "backup")
+    keys = ("--access-key", "backup-access", "--secret", "backup-secret")
     subuser = ("--subuser", "backup:swift")
-    for words in (
-        ("user", "create", *user, "--display-name", "backup", "--access-key", "backup-access"),
-        ("subuser", "create", *user, *subuser, "--access", "full"),
-        ("key", "create", *subuser, "--key-type", "swift", "--secret", "backup-swift"),
-    ):
-        secret = ("--secret", "backup-secret") if words[0] == "user" else ()
-        done = subprocess.run(
-            ["radosgw-admin", "-c", str(ceph.conf), "-n", "client.rgw", *words, *secret],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_COMMAND_TIMEOUT_S,
-        )
-        assert done.returncode == 0, f"radosgw-admin {words[0]} {words[1]}: {done.stderr[-2000:]}"
+    _administer(conf, "user", "create", *user, "--display-name", "backup", *keys)
+    _administer(conf, "subuser", "create", *user, *subuser, "--access", "full")
+    _administer(conf, "key", "create", *subuser, "--key-type", "swift", "--secret", "backup-swift")
+
+
+def _administer(conf: Path, *words: str) -> None:
+    done = subprocess.run(
+        ["radosgw-admin", "-c", str(conf), "-n", "client.rgw", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_COMMAND_TIMEOUT_S,
+    )
+    assert done.returncode == 0, f"radosgw-admin {words[0]} {words[1]}: {done.stderr[-2000:]}"

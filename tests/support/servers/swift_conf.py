@@ -15,6 +15,7 @@ class Knobs:
     """What a test may set. ``object_reserve``: free space that the object server keeps, "100%" is a full disk.
 
     ``node_timeout_s``: how long the proxy waits for the others. ``listing_count_max``: objects in a page.
+    ``token_cache_s``: how long the proxy takes a token that Keystone once said was good, -1: it asks each time.
     """
 
     object_reserve: str = "0"
@@ -23,6 +24,7 @@ class Knobs:
     node_timeout_s: int = 10
     listing_count_max: int = 100
     bulk: bool = True
+    token_cache_s: int = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +101,7 @@ project_name = service
 username = {KEYSTONE_USER}
 password = {KEYSTONE_PASSWORD}
 delay_auth_decision = True
+token_cache_time = {knobs.token_cache_s}
 include_service_catalog = False
 [filter:keystoneauth]
 use = egg:swift#keystoneauth

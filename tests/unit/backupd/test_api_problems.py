@@ -14,6 +14,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from backupd.api import Tokens
 from backupd.api.problems import answer_problems
 from backupd.errors import CatalogError, KeyMissing
+from backupd.model import JobKind
 from targets.errors import Throttled
 from tests.support.served import HEALTH, Served, serve
 
@@ -108,10 +109,7 @@ async def test_a_large_list_of_extents_is_read(served: Served) -> None:
         ("/v1/volumes?name=a", "name: unknown query parameter; expected none"),
         ("/v1/jobs?states=a", "states: unknown query parameter; expected state, kind, limit"),
         ("/v1/jobs?kind=backup&kind=verify", "kind: the query parameter is there twice"),
-        (
-            "/v1/jobs?kind=x",
-            'kind = "x": expected one of backup, restore, verify, delete, copy, replicate, probe, clone, import',
-        ),
+        ("/v1/jobs?kind=x", f'kind = "x": expected one of {", ".join(JobKind)}'),
         ("/v1/jobs?limit=x", 'limit = "x": expected an integer'),
         ("/v1/jobs?limit=0", "limit = 0: expected an integer from 1 to 1000"),
     ],

@@ -9,7 +9,7 @@ from backupd.application.backups import NewBackup
 from backupd.application.restores import NewRestore
 from backupd.application.verifications import NewVerification
 from backupd.errors import Conflict, InvalidRequest, NotFound
-from backupd.model import Backup, JobKind, JobState, Progress
+from backupd.model import Backup, BackupResult, JobKind, JobState, Progress
 from tests.support.world import PROJECT, VOLUME_BYTES, World, open_world
 
 
@@ -115,7 +115,7 @@ async def test_a_finished_backup_job_shows_its_attempt_and_result(world: World, 
     (job,) = await world.application.jobs.all(PROJECT)
     detail = await world.application.jobs.one(PROJECT, job.id)
     assert [attempt.owner for attempt in detail.attempts] == ["worker"]
-    assert detail.result is not None
+    assert isinstance(detail.result, BackupResult)
     assert detail.result.size_bytes == VOLUME_BYTES == backup.size_bytes
 
 

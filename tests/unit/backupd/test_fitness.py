@@ -11,7 +11,7 @@ from backupd.catalog.store import Catalog
 from backupd.errors import TargetUnfit
 from backupd.jobs.fitness import Fitness, ProbedTarget
 from targets.base import Body, Target
-from targets.errors import Unavailable, Unsupported
+from targets.errors import Misconfigured, PermissionDenied, QuotaExceeded, TargetError, Unavailable, Unsupported
 from targets.memory import MemoryTarget
 from targets.probe import ESSENTIALS
 from targets.wrappers.faults import Fault, Faults
@@ -95,6 +95,16 @@ async def test_a_store_that_is_down_is_probed_again_later(catalog: Catalog) -> N
         await fitness(catalog, target).require("store")
     assert target.calls == [("head", "probe/absent")]
     assert await catalog.probe("store") is None
+
+
+@pytest.mark.parametrize("error", [PermissionDenied, QuotaExceeded, Misconfigured])
+async def test_what_keeps_a_store_from_being_probed_is_told_at_once_if_it_will_come_again(
+    catalog: Catalog, error: type[TargetError]
+) -> None:
+    target = Faults(MemoryTarget(), [Fault(operation="put", error=error)])
+    target.capabilities = replace(target.capabilities, servers_differ=True)
+    with pytest.raises(error, match=r"^target store could not be probed: nothing can be stored: [^;]*$"):
+        await fitness(catalog, target).require("store")
 
 
 async def test_a_later_probe_of_the_same_store_counts_at_once(catalog: Catalog) -> None:

@@ -194,6 +194,7 @@ async def test_a_status_is_reset_and_back_but_nothing_that_was_never_published_i
 
 async def test_a_backup_that_is_being_made_is_forced_away(v3: V3) -> None:
     queued, running = await v3.start_backup(await v3.add_volume()), await v3.start_backup(await v3.add_volume())
+    v3.world.clock.advance(1)
     await v3.post(f"/backups/{queued}/action", {"os-force_delete": None})
     assert (await v3.backup(queued))["status"] == "deleting"
     job = await v3.world.claim_job()  # The other backup: the first one's was cancelled.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -86,10 +87,12 @@ _Given = tuple[Rig, CountedWorkers, Manifest]
 
 
 @asynccontextmanager
-async def backed_up(make_workers: type[CountedWorkers] = CountedWorkers) -> AsyncIterator[_Given]:
+async def backed_up(
+    make_workers: type[CountedWorkers] = CountedWorkers, volume: MemoryVolume | None = None
+) -> AsyncIterator[_Given]:
     """Give a rig that holds a backup of a volume without a hole, and counts from here on."""
     async with rig(chunk_size_bytes=CHUNK) as made:
-        manifest, _ = await made.back_up(MemoryVolume(SIZE, seed=1).open())
+        manifest, _ = await made.back_up((volume or MemoryVolume(SIZE, seed=1)).open())
         made.observed.counters.operations.clear()
         made.budget.used_bytes_max = 0
         made.workers.close()
@@ -107,6 +110,23 @@ async def test_a_restore_takes_each_span_to_a_thread_once() -> None:
     async with backed_up() as (made, workers, manifest):
         await made.restore_to(manifest, Runs())
         assert workers.trips == SPANS + TREE_TRIPS + 1  # The last one finishes the destination.
+
+
+def compressible() -> MemoryVolume:
+    """Return a volume of different chunks, each of which compresses to a fourth."""
+    volume = MemoryVolume(SIZE)
+    for offset in range(0, SIZE, CHUNK):
+        volume.write(offset, random.Random(offset).randbytes(CHUNK // 4) + b"x" * (CHUNK - CHUNK // 4))
+    return volume
+
+
+async def test_what_is_well_compressed_takes_fewer_trips_and_is_written_in_the_same_runs() -> None:
+    async with backed_up(volume=compressible()) as (made, workers, manifest):
+        destination = Runs()
+        await made.restore_to(manifest, destination)
+        assert workers.trips <= SPANS // 2 + TREE_TRIPS + 1
+        assert sorted(destination.writes) == [(offset, RUN) for offset in range(0, SIZE, RUN)]
+        assert made.budget.used_bytes_max <= THREADS * RUN + 3 * (SPAN + 64 * KIB)
 
 
 async def test_a_thread_that_is_done_finds_its_next_span_waiting() -> None:
@@ -136,7 +156,7 @@ async def test_a_restore_writes_aligned_runs_of_4_mib() -> None:
 async def test_a_verification_keeps_no_more_plain_bytes_than_a_chunk_in_each_thread() -> None:
     async with backed_up() as (made, _, manifest):
         await made.verify(manifest)
-        frames_max = SPAN + SPAN // CHUNK * 64
+        frames_max = SPAN + 64 * KIB
         assert made.budget.used_bytes_max <= THREADS * CHUNK + 3 * frames_max
 
 

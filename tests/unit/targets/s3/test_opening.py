@@ -35,6 +35,11 @@ def test_missing_region_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         open_target("s3://bucket", credentials_file=str(write_keys(tmp_path, ("access", "secret"))))
 
 
+def test_missing_file_of_credentials_is_told(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match=r"option credentials_file: .*/absent: No such file"):
+        open_target("s3://bucket", endpoint="http://127.0.0.1:1", credentials_file=str(tmp_path / "absent"))
+
+
 def test_missing_profile_is_told(tmp_path: Path) -> None:
     file = write_keys(tmp_path, ("access", "secret"))
     with pytest.raises(Misconfigured, match=r"option profile.*absent"):

@@ -10,18 +10,9 @@ import pytest
 from backupd.clock import SystemClock
 from targets.errors import PermissionDenied, Retryable
 from targets.testing import keys
-from tests.support.buckets import Bucket, make_bucket
+from tests.support.buckets import LARGE, PARTS, Bucket, make_bucket
 from tests.support.servers.rgw import Rgw
 from tests.support.servers.seaweedfs import ADMIN, SeaweedFs
-
-MIB = 1024 * 1024
-PARTS = {"multipart_above_bytes": 5 * MIB, "part_bytes": 5 * MIB}
-LARGE = bytes(range(256)) * (12 * MIB // 256)
-
-
-@pytest.fixture
-def bucket(seaweedfs: SeaweedFs, tmp_path: Path) -> Bucket:
-    return make_bucket(seaweedfs.url, ADMIN, tmp_path)
 
 
 async def test_locked_object_can_neither_be_deleted_nor_hidden(seaweedfs: SeaweedFs, tmp_path: Path) -> None:

@@ -25,15 +25,11 @@ from targets.errors import (
 )
 from targets.testing import keys
 from targets.wrappers.retry import Retry
-from tests.support.buckets import Bucket, make_bucket, write_keys
+from tests.support.buckets import LARGE, MIB, PARTS, Bucket, make_bucket, write_keys
 from tests.support.fault_proxy import Answer, FaultProxy, Hang, Pass, ResetAfter
 from tests.support.servers.process import in_thread
 from tests.support.servers.rgw import Rgw
 from tests.support.servers.seaweedfs import ADMIN, READ_ONLY, SeaweedFs
-
-MIB = 1024 * 1024
-PARTS = {"multipart_above_bytes": 5 * MIB, "part_bytes": 5 * MIB}
-LARGE = bytes(range(256)) * (12 * MIB // 256)
 
 Operation = Callable[[Target], Awaitable[object]]
 OPERATIONS: dict[str, Operation] = {
@@ -48,11 +44,6 @@ OPERATIONS: dict[str, Operation] = {
     "delete many": lambda target: target.delete_many(["key", "other"]),
 }
 READING = ("get", "get into", "head", "list")
-
-
-@pytest.fixture
-def bucket(seaweedfs: SeaweedFs, tmp_path: Path) -> Bucket:
-    return make_bucket(seaweedfs.url, ADMIN, tmp_path)
 
 
 @pytest.fixture

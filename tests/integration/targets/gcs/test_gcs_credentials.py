@@ -6,7 +6,6 @@ import asyncio
 import logging
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -15,20 +14,7 @@ from targets.base import Target
 from targets.errors import Misconfigured, PermissionDenied, Unavailable
 from targets.open import open_target
 from tests.support.gcs_targets import with_key
-from tests.support.servers.gcs_service import Fault, GcsService, gcs_service
-
-
-@pytest.fixture
-async def service() -> AsyncIterator[GcsService]:
-    async with gcs_service() as running:
-        yield running
-
-
-@pytest.fixture
-async def target(service: GcsService, tmp_path: Path) -> AsyncIterator[Target]:
-    opened = with_key(service, tmp_path)
-    yield opened
-    await opened.aclose()
+from tests.support.servers.gcs_service import Fault, GcsService
 
 
 class TestTokens:
@@ -184,7 +170,18 @@ class TestImports:
             "try: open_target('gs://bucket', anonymous=True)\n"
             "except Exception as error: print(type(error).__name__, error)"
         )
-        assert run(code) == "Misconfigured target url: gs needs google_crc32c: pip install backupd[gcs]"
+        assert run(code) == "Misconfigured target url: gs needs google_crc32c: pip install 'backupd[gcs]'"
+
+    async def test_missing_storage_library_tells_what_to_install_when_a_bucket_is_to_be_made(
+        self, service: GcsService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "google.api_core.exceptions", None)  # It comes with that library.
+        monkeypatch.delitem(sys.modules, "targets.gcs.bucket", raising=False)
+        del service.buckets["bucket"]
+        target = with_key(service, tmp_path, create_bucket=True, project="project", location="EU")
+        with pytest.raises(Misconfigured, match=r"option create_bucket: needs google-cloud-storage: pip"):
+            await target.put("key", b"content")
+        await target.aclose()
 
     def test_storage_library_is_imported_only_to_make_a_bucket(self) -> None:
         code = (

@@ -27,15 +27,11 @@ from tests.support.garbling import garbling
 from tests.support.servers.process import in_thread
 from tests.support.servers.swift import Swift
 from tests.support.swift_account import account, watched
-from tests.support.swift_targets import opened, v1
+from tests.support.swift_targets import login_url, opened, v1
 from tests.support.volumes import random_bytes
 
 pytestmark = pytest.mark.timeout(240)  # The first test starts the servers.
 MIB = 1024 * 1024
-
-
-def login_url(port: int) -> str:
-    return f"http://127.0.0.1:{port}/auth/v1.0"
 
 
 @pytest.fixture

@@ -19,13 +19,9 @@ from tests.support.servers.keystone import Keystone
 from tests.support.servers.process import in_thread
 from tests.support.servers.swift import Swift
 from tests.support.swift_account import account, watched
-from tests.support.swift_targets import opened, password, secret_file, v1
+from tests.support.swift_targets import login_url, opened, password, secret_file, v1
 
 pytestmark = pytest.mark.timeout(240)  # The first test of each kind starts servers.
-
-
-def login_url(port: int) -> str:
-    return f"http://127.0.0.1:{port}/auth/v1.0"
 
 
 async def test_url_and_options_of_an_operator_open_a_target(swift: Swift, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -15,19 +14,8 @@ from targets.errors import (
 )
 from targets.rados import RadosTarget
 from targets.testing import keys
-from tests.support.rados_targets import LARGE, PART_BYTES, opened
+from tests.support.rados_targets import LARGE, PART_BYTES
 from tests.support.servers.ceph import Ceph
-
-
-@pytest.fixture
-def namespace(ceph: Ceph) -> str:
-    return ceph.namespace()
-
-
-@pytest.fixture
-async def target(ceph: Ceph, namespace: str) -> AsyncIterator[RadosTarget]:
-    async with opened(ceph, namespace) as target:
-        yield target
 
 
 async def test_large_object_is_stored_in_parts_that_no_listing_shows(

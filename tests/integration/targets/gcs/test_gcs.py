@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -29,23 +28,10 @@ from targets.wrappers.retry import Retry
 from tests.support.gcs_targets import with_key
 from tests.support.servers.garbling import garbling_proxy
 from tests.support.servers.gcs import GcsEmulator, fake_gcs_server
-from tests.support.servers.gcs_service import Fault, GcsService, gcs_service
+from tests.support.servers.gcs_service import Fault, GcsService
 from tests.support.servers.process import in_thread
 
 BODY = bytes(range(256)) * 8192  # 2 MiB: its checksum is computed in a thread.
-
-
-@pytest.fixture
-async def service() -> AsyncIterator[GcsService]:
-    async with gcs_service() as running:
-        yield running
-
-
-@pytest.fixture
-async def target(service: GcsService, tmp_path: Path) -> AsyncIterator[Target]:
-    opened = with_key(service, tmp_path)
-    yield opened
-    await opened.aclose()
 
 
 def held() -> tuple[int, int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,17 +27,6 @@ from tests.support.rados_targets import KIB, LARGE, PART_BYTES, TIMEOUT_S, opene
 from tests.support.servers.ceph import POOL, Ceph
 from tests.support.servers.process import in_thread
 from tests.support.volumes import random_bytes
-
-
-@pytest.fixture
-def namespace(ceph: Ceph) -> str:
-    return ceph.namespace()
-
-
-@pytest.fixture
-async def target(ceph: Ceph, namespace: str) -> AsyncIterator[RadosTarget]:
-    async with opened(ceph, namespace) as target:
-        yield target
 
 
 @contextmanager
