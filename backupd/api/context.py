@@ -13,6 +13,7 @@ from backupd.application import Application
 
 APPLICATION = web.AppKey("application", Application)
 EXECUTOR = web.AppKey("executor", Executor)
+OPENAPI: web.AppKey[dict[str, Any]] = web.AppKey("openapi")
 HEALTH: web.AppKey[Callable[[], dict[str, Any]]] = web.AppKey("health")
 CALLER = web.RequestKey("caller", Caller)
 

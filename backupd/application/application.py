@@ -12,6 +12,7 @@ from backupd.application.backup_types import BackupTypes
 from backupd.application.backups import Backups
 from backupd.application.block_storage.quotas import Quotas
 from backupd.application.block_storage.service import BlockStorage, build_block_storage
+from backupd.application.capabilities import Capabilities
 from backupd.application.condition import Conditions
 from backupd.application.copies import Copies
 from backupd.application.jobs import Jobs
@@ -45,6 +46,7 @@ class Application:
     condition: Conditions
     jobs: Jobs
     block_storage: BlockStorage
+    capabilities: Capabilities
     access: Access
 
 
@@ -105,5 +107,6 @@ def build_application(
             sign=sign,
             wake=wake,
         ),
+        capabilities=Capabilities(config=config, targets=targets),
         access=access,
     )

@@ -8,6 +8,7 @@ from backupd.api import views
 from backupd.api.body import read_body
 from backupd.api.context import project_of, services
 from backupd.api.query import check_query
+from backupd.api.v1.description import described
 from backupd.application.backups import NewBackup
 
 routes = web.RouteTableDef()
@@ -17,6 +18,7 @@ _BODY_BYTES_MAX = 8 * 1024**2
 
 
 @routes.post("/v1/backups")
+@described(NewBackup, status=202)
 async def create(request: web.Request) -> web.Response:
     """Start a backup."""
     new = await read_body(request, NewBackup, size_bytes_max=_BODY_BYTES_MAX)
@@ -27,6 +29,7 @@ async def create(request: web.Request) -> web.Response:
 
 
 @routes.get("/v1/backups")
+@described(query=("volume",), is_list=True)
 async def index(request: web.Request) -> web.Response:
     """List the backups, of one volume if the query says so."""
     check_query(request, "volume")
@@ -45,6 +48,7 @@ async def show(request: web.Request) -> web.Response:
 
 
 @routes.delete("/v1/backups/{id}")
+@described(status=202)
 async def delete(request: web.Request) -> web.Response:
     """Start the deletion of one backup."""
     job = await services(request).backups.delete(project_of(request), request.match_info["id"])

@@ -8,12 +8,14 @@ from backupd.api import views
 from backupd.api.body import read_body
 from backupd.api.context import project_of, services
 from backupd.api.query import check_query
+from backupd.api.v1.description import described
 from backupd.application.condition import NewRepair, NewScrub
 
 routes = web.RouteTableDef()
 
 
 @routes.post("/v1/scrubs")
+@described(NewScrub, status=202)
 async def scrub(request: web.Request) -> web.Response:
     """Start to scrub a target."""
     return views.started(
@@ -22,6 +24,7 @@ async def scrub(request: web.Request) -> web.Response:
 
 
 @routes.post("/v1/repairs")
+@described(NewRepair, status=202)
 async def repair(request: web.Request) -> web.Response:
     """Start to repair what is damaged on a target."""
     return views.started(
@@ -30,6 +33,7 @@ async def repair(request: web.Request) -> web.Response:
 
 
 @routes.get("/v1/damages")
+@described(query=("target", "backup"), is_list=True)
 async def index(request: web.Request) -> web.Response:
     """List what is damaged, on one target or of one backup if the query says so."""
     check_query(request, "target", "backup")

@@ -7,12 +7,14 @@ from aiohttp import web
 from backupd.api import views
 from backupd.api.context import project_of, services
 from backupd.api.query import check_query, read_choice, read_integer
+from backupd.api.v1.description import described
 from backupd.model import JobKind, JobState
 
 routes = web.RouteTableDef()
 
 
 @routes.get("/v1/jobs")
+@described(query=("state", "kind", "limit"), is_list=True)
 async def index(request: web.Request) -> web.Response:
     """List jobs, newest first, of one state or kind if the query says so."""
     check_query(request, "state", "kind", "limit")
@@ -34,6 +36,7 @@ async def show(request: web.Request) -> web.Response:
 
 
 @routes.post("/v1/jobs/{id}/cancel")
+@described(status=202)
 async def cancel(request: web.Request) -> web.Response:
     """Cancel one job."""
     job = await services(request).jobs.cancel(project_of(request), request.match_info["id"])

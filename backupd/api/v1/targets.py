@@ -8,12 +8,14 @@ from backupd.api import views
 from backupd.api.body import read_body
 from backupd.api.context import project_of, services
 from backupd.api.query import check_query
+from backupd.api.v1.description import described
 from backupd.application.copies import NewProbe
 
 routes = web.RouteTableDef()
 
 
 @routes.get("/v1/targets")
+@described(is_list=True)
 async def index(request: web.Request) -> web.Response:
     """List the targets."""
     check_query(request)
@@ -27,6 +29,7 @@ async def show(request: web.Request) -> web.Response:
 
 
 @routes.post("/v1/targets/{name}/probe")
+@described(NewProbe, status=202, is_body_needed=False)
 async def probe(request: web.Request) -> web.Response:
     """Start to measure what a target really does."""
     wanted = await read_body(request, NewProbe) if request.body_exists else NewProbe()

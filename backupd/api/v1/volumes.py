@@ -10,6 +10,7 @@ from backupd.api import views
 from backupd.api.body import read_body
 from backupd.api.context import project_of, services
 from backupd.api.query import check_query
+from backupd.api.v1.description import described
 from backupd.application.volumes import NewSource, NewVolume, VolumeChange
 from backupd.model import Volume
 
@@ -17,6 +18,7 @@ routes = web.RouteTableDef()
 
 
 @routes.post("/v1/volumes")
+@described(NewVolume, status=201)
 async def add(request: web.Request) -> web.Response:
     """Register a volume."""
     volume = await services(request).volumes.add(project_of(request), await read_body(request, NewVolume))
@@ -26,6 +28,7 @@ async def add(request: web.Request) -> web.Response:
 
 
 @routes.get("/v1/volumes")
+@described(is_list=True)
 async def index(request: web.Request) -> web.Response:
     """List the volumes."""
     check_query(request)
@@ -41,6 +44,7 @@ async def show(request: web.Request) -> web.Response:
 
 
 @routes.patch("/v1/volumes/{id}")
+@described(VolumeChange)
 async def change(request: web.Request) -> web.Response:
     """Give one volume, by id or name, another backup type."""
     new = await read_body(request, VolumeChange)
@@ -50,6 +54,7 @@ async def change(request: web.Request) -> web.Response:
 
 
 @routes.put("/v1/volumes/{id}/source")
+@described(NewSource)
 async def move(request: web.Request) -> web.Response:
     """Say where one volume, by id or name, is now."""
     new = await read_body(request, NewSource)
@@ -67,6 +72,7 @@ async def retention(request: web.Request) -> web.Response:
 
 
 @routes.delete("/v1/volumes/{id}")
+@described(status=204)
 async def remove(request: web.Request) -> web.Response:
     """Forget one volume, by id or name."""
     await services(request).volumes.remove(project_of(request), request.match_info["id"])

@@ -126,7 +126,7 @@ async def test_the_functional_backup_tests_of_openstacksdk_pass(
     async with guarded(tmp_path, keystone.url) as daemon:
         keystone.add_service("block-storage", f"{daemon.url}/v3/$(project_id)s")
         keystone.add_service("object-store", f"{daemon.url}/nothing")
-        environment = {"OS_CLIENT_CONFIG_FILE": str(clouds(tmp_path, keystone))}
+        environment = {"OS_CLIENT_CONFIG_FILE": str(clouds(tmp_path, keystone)), "OS_TEST_TIMEOUT": "120"}
         command = [str(clients / "python"), "-m", "unittest", "openstack.tests.functional.block_storage.v3.test_backup"]
         code, printed = await run(command, environment, timeout_s=160)
         assert code == 0, printed
@@ -170,7 +170,7 @@ async def test_the_functional_tests_of_cinderclient_pass(tmp_path: Path, keyston
             "OS_CINDERCLIENT_EXEC_DIR": str(clients),
         }
         tests = "cinderclient.tests.functional.test_cli"
-        names = [f"{tests}.CinderBackupTests", f"{tests}.CinderSnapshotTests", f"{tests}.CinderVolumeTests"]
-        code, printed = await run([str(clients / "python"), "-m", "unittest", *names], environment, timeout_s=160)
+        command = [str(clients / "python"), "-m", "unittest", f"{tests}.CinderBackupTests"]
+        code, printed = await run(command, environment, timeout_s=100)
         assert code == 0, printed
         assert "skipped" not in printed
