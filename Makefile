@@ -26,7 +26,7 @@ SUITES_SERVERS := $(wildcard $(patsubst %,tests/contract/test_%*.py,gcs rados rb
 	tests/integration/sources tests/integration/clients
 SUITES_SERIAL := $(addprefix tests/,integration acceptance)
 
-.PHONY: help setup servers demo test unit lint type simulate suites bench bench-targets clean
+.PHONY: help setup servers demo test unit lint type simulate suites bench bench-targets bench-cinder clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -83,6 +83,9 @@ bench: $(READY) ## measure throughput, memory and requests
 
 bench-targets: $(SERVERS) ## measure each target against the leanest client of its server
 	$(BIN)/python -m bench.targets
+
+bench-cinder: $(READY) ## measure the pages of a list of 100,000 backups
+	$(BIN)/python -m bench.cinder_lists
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) .clients .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

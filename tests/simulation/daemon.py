@@ -133,6 +133,7 @@ class Daemon:
             workers=self._workers,
             open_source=self._shared.open_source,
             check_destination=lambda _path, _overwrite: None,
+            check_overwritable=lambda _path: None,
             job_memory_bytes=JOB_MEMORY_BYTES,
             budgets=self.budgets,
         )
