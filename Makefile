@@ -16,7 +16,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint c
 export PATH := $(PATH):/usr/sbin:/sbin
 
 PACKAGES := chunker targets backupd
-CODE := $(PACKAGES) tests bench scripts/demo
+CODE := $(PACKAGES) tests bench examples scripts/demo
 # In CI a test that the machine cannot run fails; elsewhere it is reported as not run.
 PYTEST := $(BIN)/python -m pytest -ra $(if $(CI),--require-all)
 # These share nothing with each other, so two may run at a time.
@@ -63,8 +63,8 @@ test: lint type suites ## everything that CI runs
 unit: $(READY) ## the quick tests only
 	$(PYTEST) -n 2 tests/unit
 
-simulate: $(READY) ## one simulated run: make simulate SEED=7
-	$(PYTEST) tests/simulation --seed $(SEED)
+simulate: $(READY) ## simulated days, as many as asked: make simulate SEED=7 SEEDS=1 DAYS=30
+	$(BIN)/backupd simulate --seed $(or $(SEED),0) --seeds $(or $(SEEDS),100) --days $(or $(DAYS),30)
 
 suites: $(SERVERS) $(CLIENTS) ## every test, without lint and type
 	$(PYTEST) -n 2 $(SUITES_PARALLEL) $(addprefix --ignore=,$(SUITES_SERVERS))

@@ -19,6 +19,7 @@ from backupd.config import Config, default_path, load
 from backupd.errors import BackupdError, ConfigError
 from backupd.rebuild import rebuild
 from backupd.service import serve
+from backupd.simulation import command as simulation
 from targets.errors import TargetError
 
 _EXIT_FAILED = 1
@@ -27,6 +28,8 @@ _EXIT_FAILED = 1
 def main(arguments: list[str] | None = None) -> int:
     """Run the daemon or a command; return 0 when all went well, 1 with a message when it did not."""
     options = _parser().parse_args(arguments)
+    if options.command == "simulate":
+        return 0 if simulation.run(options) else _EXIT_FAILED
     logging.basicConfig(
         level=logging.DEBUG if options.verbose else logging.INFO if options.command == "serve" else logging.WARNING,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
@@ -75,6 +78,9 @@ def _parser() -> argparse.ArgumentParser:
         "--without", action="append", default=[], metavar="TARGET", help="leave out a target that is gone"
     )
     _register_keys(commands.add_parser("key", help="the master keys; the daemon is stopped meanwhile"))
+    simulation.add_arguments(
+        commands.add_parser("simulate", help="live through days of faults on a virtual clock, and check every promise")
+    )
     return parser
 
 

@@ -17,6 +17,7 @@ BackupdError
 ├── RepositoryMismatch  two targets that should hold one repository hold different ones
 ├── TargetUnfit         a target does not do what a promise hangs on; the message says which
 ├── CorruptObject       a stored object is damaged or lost; the message names its key
+│   └── LostPack        a pack is not there; its frames may have been moved elsewhere
 └── SizeMismatch        the restore destination is too small
 """
 
@@ -159,6 +160,10 @@ class CorruptObject(BackupdError):
     def __init__(self, message: str, *, pack_id: bytes | None = None) -> None:
         super().__init__(message)
         self.pack_id = pack_id
+
+
+class LostPack(CorruptObject):
+    """A pack is not there; its frames may have been moved elsewhere."""
 
 
 class SizeMismatch(BackupdError):

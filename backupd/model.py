@@ -42,6 +42,7 @@ class JobKind(StrEnum):
     IMPORT = "import"
     SCRUB = "scrub"
     REPAIR = "repair"
+    COLLECT = "collect"
 
 
 class CopyState(StrEnum):
@@ -253,6 +254,90 @@ class Job:
         if self.backup_id is None:
             raise ValueError(f"job {self.id} ({self.kind}) is on no backup")
         return self.backup_id
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Somebody said that a backup stays, and why."""
+
+    backup_id: str
+    reason: str
+    held_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryName:
+    """What one project has on one target."""
+
+    project: str
+    target: str
+    is_encrypted: bool
+
+
+class CondemnedKind(StrEnum):
+    """``foreign``: condemned by the daemons of another catalog; to be left alone, and not to be relied on."""
+
+    PACK = "pack"
+    FORWARD = "forward"
+    FOREIGN = "foreign"
+
+
+class Reason(StrEnum):
+    """Why something goes. ``orphan``: of a backup that came to nothing; ``mostly_dead``: what lives is moved first."""
+
+    DEAD = "dead"
+    ORPHAN = "orphan"
+    MOSTLY_DEAD = "mostly_dead"
+    UNUSED = "unused"
+    FOREIGN = "foreign"
+
+
+@dataclass(frozen=True, slots=True)
+class Condemned:
+    """A pack, or the forward of one, that is to be deleted. ``is_going``: past the point of no return."""
+
+    kind: CondemnedKind
+    pack_id: bytes
+    reason: Reason
+    size_bytes: int
+    is_going: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a collection says about one object that goes; ``live_bytes`` of it are moved first."""
+
+    key: str
+    reason: str
+    size_bytes: int
+    live_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionReport:
+    """What a collection found and did, in all repositories of a project on a target together.
+
+    ``condemned``, ``reprieved``, ``deleted`` and ``compacted`` count packs; a compacted one is deleted, too.
+    ``findings`` are some of what is condemned, ``findings_count`` counts all. Nothing is deleted while there are
+    ``foreign_writers`` or jobs that it is ``waiting_for``.
+    """
+
+    is_dry_run: bool = False
+    packs: int = 0
+    live_packs: int = 0
+    condemned: int = 0
+    reprieved: int = 0
+    deleted: int = 0
+    compacted: int = 0
+    moved_bytes: int = 0
+    freed_bytes: int = 0
+    forwards: int = 0
+    deleted_forwards: int = 0
+    leavings: int = 0
+    waiting_for: tuple[str, ...] = ()
+    foreign_writers: tuple[str, ...] = ()
+    findings_count: int = 0
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

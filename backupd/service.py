@@ -29,8 +29,12 @@ from backupd.errors import ConfigError
 from backupd.jobs.backup import BackupBody
 from backupd.jobs.catching_up import CatchingUp
 from backupd.jobs.clone import CloneBody
+from backupd.jobs.collect import CollectBody
+from backupd.jobs.collecting import Collecting
 from backupd.jobs.copy import CopyBody
 from backupd.jobs.delete import DeleteBody
+from backupd.jobs.deleting import Deleting
+from backupd.jobs.enlisting import Enlisting
 from backupd.jobs.fitness import Fitness, ProbedTarget
 from backupd.jobs.forgetting import forgetting
 from backupd.jobs.import_record import ImportBody
@@ -89,7 +93,8 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
         observed = {name: one.observed for name, one in opened.items()}
         targets = {name: one.limited for name, one in opened.items()}
         fitness = Fitness(catalog=catalog, clock=clock, targets=_probed(config, opened, clock))
-        repositories = Repositories(targets, keyring, clock, state.indexes, fitness.require)
+        enlisting = Enlisting(catalog, _node(state))
+        repositories = Repositories(targets, keyring, clock, state.indexes, fitness.require, enlisting)
         stack.callback(repositories.close)
         workers = Workers(config.daemon.workers or os.cpu_count() or 1, spare_count=_SPARE_THREADS)
         stack.callback(workers.close)
@@ -98,6 +103,8 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
         worker = _worker(config, state, clock, catalog, sources, repositories, workers, fitness, published)
         catching_up = CatchingUp(catalog, clock, observed, wake=worker.wake, interval_s=config.daemon.copies_interval_s)
         scrubbing = Scrubbing(catalog, clock, config.targets, wake=worker.wake)
+        deleting = Deleting(catalog, clock, wake=worker.wake)
+        collecting = Collecting(catalog, clock, _intervals(config), wake=worker.wake)
         application = build_application(
             catalog=catalog,
             clock=clock,
@@ -121,6 +128,8 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
                 tasks.create_task(lag.run(), name="loop lag"),
                 tasks.create_task(catching_up.run(), name="catching up"),
                 tasks.create_task(scrubbing.run(), name="scrubbing"),
+                tasks.create_task(collecting.run(), name="collecting"),
+                tasks.create_task(deleting.run(), name="deleting"),
                 tasks.create_task(application.retention.run(published), name="retention"),
             ]
             try:
@@ -166,17 +175,28 @@ def _worker(
         JobKind.IMPORT: ImportBody(resources),
         JobKind.SCRUB: ScrubBody(resources),
         JobKind.REPAIR: RepairBody(resources),
+        JobKind.COLLECT: CollectBody(
+            resources, state.collections, lambda target: config.targets[target].collect_live_share_min
+        ),
     }
     # The state directory is locked, so whatever this owner still holds is what it held when it died.
     return Worker(
         catalog,
         clock,
-        f"{socket.gethostname()}:{state.path}",
+        _node(state),
         {kind: forgetting(body, repositories, catalog) for kind, body in bodies.items()},
         running_jobs_max=daemon.running_jobs_max,
         lease_s=_LEASE_S,
         shutdown_timeout_s=daemon.shutdown_timeout_s,
     )
+
+
+def _node(state: StateDir) -> str:
+    return f"{socket.gethostname()}:{state.path}"
+
+
+def _intervals(config: Config) -> dict[str, float]:
+    return {name: target.collect_interval_s for name, target in config.targets.items()}
 
 
 def _announced(body: JobBody, published: asyncio.Queue[Job]) -> JobBody:

@@ -26,6 +26,7 @@ class StateDir:
         self.catalog = path / "catalog.db"
         self.master_key = path / "master.key"
         self.indexes = path / "indexes"
+        self.collections = path / "collections"
 
     def open_keyring(self) -> Keyring:
         """Load the master key; make one only for a daemon that has no catalog yet. KeyMissing otherwise."""

@@ -153,7 +153,8 @@ class SourceContract(ABC):
 class TrackingContract(SourceContract):
     """The contract of sources that track changes themselves."""
 
-    histories = 3  # How many are made up; fewer do where each takes its time.
+    histories = 3  # How many are made up, of how many points; fewer do where each takes its time.
+    rounds = 8
 
     @abstractmethod
     def write(self, source: Source, offset_bytes: int, content: bytes) -> None:
@@ -255,7 +256,7 @@ class TrackingContract(SourceContract):
 
     def test_any_history_adds_up_to_the_volume(self) -> None:
         for seed in range(self.histories):
-            _History(self, random.Random(seed)).run(rounds=8)
+            _History(self, random.Random(seed)).run(rounds=self.rounds)
 
     def _committed(self, source: Source, *, during: Callable[[], None] = lambda: None) -> ParentPoint:
         with opened(source) as point:

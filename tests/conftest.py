@@ -29,4 +29,3 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="fail a test that this machine cannot run, instead of reporting it as not run",
     )
-    parser.addoption("--seed", type=int, default=None, help="do only the simulated run with this seed")

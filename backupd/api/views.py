@@ -16,7 +16,7 @@ from backupd.application.retention import JudgedBackup, VolumeRetention
 from backupd.application.targets import ConfiguredTarget
 from backupd.application.volumes import VolumeDetail
 from backupd.condition import Verification
-from backupd.model import Attempt, Backup, BackupCopy, Failure, Job, JobKind, Statistics
+from backupd.model import Attempt, Backup, BackupCopy, Failure, Hold, Job, JobKind, Statistics
 from backupd.repository import layout
 from targets.base import Capabilities
 from targets.probe import ProbeReport, doubts, unfit
@@ -58,7 +58,7 @@ _BACKUP = (
 _JUDGED = ("id", "name", "created_at")
 _JOB = ("id", "kind", "backup_id", "state", "created_at", "started_at", "finished_at")
 _ATTEMPT = ("owner", "state", "started_at", "finished_at")
-_SHOWN_REQUESTS = (JobKind.COPY, JobKind.REPLICATE, JobKind.PROBE, JobKind.SCRUB, JobKind.REPAIR)
+_SHOWN_REQUESTS = (JobKind.COPY, JobKind.REPLICATE, JobKind.PROBE, JobKind.SCRUB, JobKind.REPAIR, JobKind.COLLECT)
 _DAMAGE = ("target", "key", "offset", "length", "frame_id", "is_lost", "message", "found_at")
 _UNKNOWN_CONDITION = BackupCondition(None, is_damaged=False)
 _DESTINATION = ("path", "overwrite")
@@ -171,6 +171,11 @@ def _verification(value: Verification) -> dict[str, Any]:
         "is_whole": value.failure is None,
         "failure": _optional(_failure, value.failure),
     }
+
+
+def hold(value: Hold | None) -> dict[str, Any] | None:
+    """Return the document of a hold."""
+    return None if value is None else {"reason": value.reason, "held_at": _plain(value.held_at)}
 
 
 def job(value: Job) -> dict[str, Any]:

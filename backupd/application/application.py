@@ -13,6 +13,7 @@ from backupd.application.backups import Backups
 from backupd.application.block_storage.quotas import Quotas
 from backupd.application.block_storage.service import BlockStorage, build_block_storage
 from backupd.application.capabilities import Capabilities
+from backupd.application.collections import Collections
 from backupd.application.condition import Conditions
 from backupd.application.copies import Copies
 from backupd.application.jobs import Jobs
@@ -44,6 +45,7 @@ class Application:
     verifications: Verifications
     copies: Copies
     condition: Conditions
+    collections: Collections
     jobs: Jobs
     block_storage: BlockStorage
     capabilities: Capabilities
@@ -94,6 +96,7 @@ def build_application(
         verifications=Verifications(catalog=catalog, available=available, wake=wake),
         copies=Copies(catalog=catalog, clock=clock, targets=targets, available=available, wake=wake),
         condition=Conditions(catalog=catalog, clock=clock, targets=targets, wake=wake),
+        collections=Collections(catalog=catalog, clock=clock, targets=targets, wake=wake),
         jobs=Jobs(catalog=catalog, wake=wake, live_progress=live_progress),
         block_storage=build_block_storage(
             catalog=catalog,

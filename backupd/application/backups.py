@@ -20,8 +20,10 @@ from backupd.application.targets import Targets
 from backupd.block_storage import BackupDetails, Charge
 from backupd.catalog.store import Catalog
 from backupd.clock import Clock
-from backupd.errors import Conflict, InvalidRequest
-from backupd.model import Backup, BackupMode, BackupState, BackupType, Job, JobKind, JobState, Volume
+from backupd.errors import Conflict, InvalidRequest, NotFound
+from backupd.model import Backup, BackupMode, BackupState, BackupType, Hold, Job, JobKind, JobState, Volume
+
+_REASON_LENGTH_MAX = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +39,13 @@ class NewBackup:
     parent: str | None = None
     changed_extents: list[Any] | None = None
     backup_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewHold:
+    """A request to keep a backup from being deleted, and why."""
+
+    reason: str = "held by an operator"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +106,31 @@ class Backups:
         """Return one backup. Raises NotFound."""
         return await self.catalog.backup(project, backup_id)
 
+    async def hold(self, project: str, backup_id: str, new: NewHold) -> Hold:
+        """Keep a backup from being deleted, by anybody. Raises InvalidRequest, NotFound, Conflict."""
+        if not 1 <= len(new.reason) <= _REASON_LENGTH_MAX:
+            raise invalid("reason", new.reason, f"1 to {_REASON_LENGTH_MAX} characters")
+        backup = await self.one(project, backup_id)
+        held = Hold(backup.id, new.reason, self.clock.now())
+        await self.catalog.hold_backup(held)
+        return held
+
+    async def release(self, project: str, backup_id: str) -> None:
+        """End the hold on a backup. Raises NotFound, also when there is none."""
+        backup = await self.one(project, backup_id)
+        if await self.held(backup) is None:
+            raise NotFound(f"backup {backup_id} is not held")
+        await self.catalog.release_backup(backup.id)
+
+    async def held(self, backup: Backup) -> Hold | None:
+        """Return the hold on a backup."""
+        return (await self.catalog.holds([backup.id])).get(backup.id)
+
     async def delete(self, project: str, backup_id: str) -> Job:
-        """Return the job that deletes a backup. Raises NotFound, or Conflict while something needs it."""
+        """Return the job that deletes a backup. Raises NotFound, or Conflict when it is held or not there yet.
+
+        The job waits for those that use the backup, and for backups that are made on top of it.
+        """
         backup = await self.one(project, backup_id)
         if not any(self.targets.is_known(target) for target in backup.targets):
             self.targets.check_still_there(backup.target)

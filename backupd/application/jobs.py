@@ -8,7 +8,7 @@ from typing import Any
 
 from backupd.application.fields import check_integer
 from backupd.catalog.store import Catalog
-from backupd.model import Attempt, BackupResult, Job, JobKind, JobState, Progress
+from backupd.model import Attempt, BackupResult, CollectionReport, Job, JobKind, JobState, Progress
 
 LISTED_MAX = 1000
 
@@ -19,7 +19,7 @@ class JobDetail:
 
     job: Job
     attempts: list[Attempt]
-    result: BackupResult | dict[str, Any] | None
+    result: BackupResult | CollectionReport | dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,9 @@ class Jobs:
         progress = None if job.state.is_final else self.live_progress(job.id)
         return job if progress is None else replace(job, progress=progress)
 
-    async def _result(self, job: Job) -> BackupResult | dict[str, Any] | None:
+    async def _result(self, job: Job) -> BackupResult | CollectionReport | dict[str, Any] | None:
+        if job.kind is JobKind.COLLECT:
+            return await self.catalog.collections.report(job.id)
         if job.kind is not JobKind.BACKUP:
             return await self.catalog.condition.result(job.id)
         if job.state is not JobState.SUCCEEDED:

@@ -83,8 +83,9 @@ class Retention:
 
     async def _judged(self, volume: Volume, policy: RetentionPolicy) -> list[JudgedBackup]:
         found = await self.catalog.backups(volume.project, volume.id)
+        held = await self.catalog.holds([one.id for one in found])
         candidates = {
-            one.id: Candidate(id=one.id, created_at=one.created_at)
+            one.id: Candidate(id=one.id, created_at=one.created_at, is_held=one.id in held)
             for one in found
             if one.state is BackupState.AVAILABLE
         }

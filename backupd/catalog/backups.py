@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, delete, func, insert, select, update
 
 from backupd.block_storage import BackupDetails, Charge
-from backupd.catalog import rows
+from backupd.catalog import holds, rows
 from backupd.catalog.block_storage import backups as block_backups
 from backupd.catalog.jobs import UNFINISHED, insert_job, keep_backup, require_fence
 from backupd.catalog.tables import backup_copies, backups, jobs, volumes
@@ -174,16 +174,8 @@ def complete_copy(connection: Connection, backup_id: str, target: str, *, job_id
 
 def begin_delete(connection: Connection, backup_id: str, job: Job) -> None:
     _change(connection, backup_id, BackupEvent.DELETE_REQUESTED)  # First, because it locks the row.
-    using = select(jobs.c.id, jobs.c.kind).where(jobs.c.backup_id == backup_id, jobs.c.state.in_(UNFINISHED))
-    user = connection.execute(using).first()
-    if user is not None:
-        raise Conflict(f"backup {backup_id} is in use by {user.kind} job {user.id}")
-    child = connection.execute(
-        select(backups.c.id).where(backups.c.parent_id == backup_id, backups.c.state == BackupState.CREATING)
-    ).first()
-    if child is not None:
-        raise Conflict(f"backup {backup_id} is the parent of backup {child.id}, which is being created")
-    insert_job(connection, job)
+    holds.require_none(connection, backup_id)
+    insert_job(connection, job)  # Who uses the backup now is waited for when the job is claimed.
 
 
 def finish_delete(connection: Connection, backup_id: str, *, job_id: str, fence: int, now: datetime) -> None:

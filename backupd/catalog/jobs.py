@@ -7,11 +7,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, insert, or_, select, type_coerce, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, insert, or_, select, type_coerce, update
 
-from backupd.catalog import rows
+from backupd.catalog import epochs, rows
 from backupd.catalog.block_storage.endings import ended
 from backupd.catalog.tables import attempts, backups, job_packs, jobs
+from backupd.catalog.turns import is_its_turn
 from backupd.errors import Conflict, LeaseLost, no_such
 from backupd.model import (
     Attempt,
@@ -29,12 +30,22 @@ UNFINISHED = tuple(state for state in JobState if not state.is_final)
 _HELD = JOB.before(JobEvent.RELEASED)
 # The changed extents of an incremental backup may be megabytes each, so they are for the worker only.
 _SHORT_REQUEST = case((jobs.c.kind == JobKind.BACKUP, None), else_=jobs.c.request)
+SHORT_REQUEST = type_coerce(_SHORT_REQUEST, jobs.c.request.type).label("request")
 ALL = tuple(jobs.c)
-SHOWN = [
-    type_coerce(_SHORT_REQUEST, jobs.c.request.type).label("request") if column is jobs.c.request else column
-    for column in jobs.c
-]
+SHOWN = [SHORT_REQUEST if column is jobs.c.request else column for column in jobs.c]
 _CANCELLED = Failure("job.cancelled", "cancelled on request")
+# Made once: idle workers ask it all the time, and making it takes longer than asking.
+_FREE = (
+    select(jobs)
+    .where(
+        jobs.c.state.in_(JOB.before(JobEvent.CLAIMED)),
+        or_(jobs.c.state == JobState.QUEUED, jobs.c.lease_expires_at <= bindparam("now")),
+        is_its_turn(),
+    )
+    .order_by(jobs.c.created_at, jobs.c.id)
+    .limit(1)
+    .with_for_update(skip_locked=True)
+)
 
 
 def insert_job(connection: Connection, value: Job) -> None:
@@ -74,12 +85,8 @@ def claim(
     connection: Connection, owner: str, *, lease_s: float, kinds: Collection[JobKind] | None, now: datetime
 ) -> Job | None:
     """Take the oldest job that is queued or whose lease ran out, with a higher fence."""
-    is_free = or_(jobs.c.state == JobState.QUEUED, jobs.c.lease_expires_at <= now)
-    query = select(jobs).where(jobs.c.state.in_(JOB.before(JobEvent.CLAIMED)), is_free)
-    if kinds is not None:
-        query = query.where(jobs.c.kind.in_(kinds))
-    query = query.order_by(jobs.c.created_at, jobs.c.id).limit(1).with_for_update(skip_locked=True)
-    while (found := connection.execute(query).first()) is not None:
+    query = _FREE if kinds is None else _FREE.where(jobs.c.kind.in_(kinds))
+    while (found := connection.execute(query, {"now": now}).first()) is not None:
         job = rows.job(found)
         claimed = replace(
             job,
@@ -92,6 +99,7 @@ def claim(
         if _take(connection, job, claimed):
             _end_attempt(connection, job.id, job.fence, AttemptEvent.LOST, None, now)
             _begin_attempt(connection, claimed, now)
+            epochs.note(connection, claimed)
             return claimed
     return None  # A row that another node took meanwhile is no longer found.
 

@@ -14,9 +14,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from backupd.block_storage import BackupDetails, Charge, VolumeDetails
-from backupd.catalog import backups, jobs, policy, published, schema
+from backupd.catalog import backups, holds, jobs, policy, published, schema
 from backupd.catalog.block_storage.store import BlockStorageCatalog
+from backupd.catalog.collections import Collections
 from backupd.catalog.condition import Condition
+from backupd.catalog.holds import FailedDeletion
 from backupd.clock import Clock
 from backupd.errors import CatalogError
 from backupd.model import (
@@ -26,6 +28,7 @@ from backupd.model import (
     BackupResult,
     BackupType,
     Failure,
+    Hold,
     Job,
     JobKind,
     JobState,
@@ -52,6 +55,7 @@ class Catalog:
         self.condition = Condition(self._run)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="catalog")
         self.block_storage = BlockStorageCatalog(self._run, clock)
+        self.collections = Collections(self._run)
 
     @classmethod
     async def open(cls, url: str, clock: Clock) -> Self:
@@ -203,8 +207,27 @@ class Catalog:
         """Return the last probe of a target."""
         return await self._run(policy.probe, target)
 
+    async def hold_backup(self, value: Hold) -> None:
+        """Keep a backup from being deleted. NotFound; Conflict when it is being deleted."""
+        await self._run(holds.hold, value)
+
+    async def release_backup(self, backup_id: str) -> None:
+        """End the hold on a backup."""
+        await self._run(holds.release, backup_id)
+
+    async def holds(self, backup_ids: Collection[str] | None = None) -> dict[str, Hold]:
+        """Return the holds on backups, or on some of them, by the id of the backup."""
+        return await self._run(holds.of, backup_ids)
+
+    async def failed_deletions(self) -> list[FailedDeletion]:
+        """Return the backups whose last deletion failed because of a target."""
+        return await self._run(holds.failed_deletions)
+
     async def begin_delete(self, backup_id: str, job: Job) -> None:
-        """Available | error -> deleting. Conflict, also while anything uses the backup."""
+        """Available | error -> deleting. Conflict, also while somebody holds the backup.
+
+        The job is not claimed before those have ended that use the backup, or another one that is made on top of it.
+        """
         await self._run(backups.begin_delete, backup_id, job)
 
     async def keep_backup(self, backup_id: str, *, job_id: str, fence: int) -> None:

@@ -170,6 +170,7 @@ job_packs = Table(
     metadata,
     Column("job_id", ForeignKey(jobs.c.id), primary_key=True),
     Column("pack_id", String(32), primary_key=True),
+    Index(None, "pack_id"),
 )
 
 probes = Table(

@@ -34,6 +34,10 @@ def register(nouns: Any, shared: ArgumentParser) -> None:
     deleting = noun.verb("delete", "delete a backup; every other one stays whole", delete)
     deleting.add_argument("backup", help="id")
     add_wait(deleting)
+    holding = noun.verb("hold", "keep a backup from being deleted, by retention, too", hold)
+    holding.add_argument("backup", help="id")
+    holding.add_argument("--reason", default="held by an operator", help="shown to whoever wants to delete it")
+    noun.verb("release", "end the hold on a backup", release).add_argument("backup", help="id")
 
 
 def _register_create(creating: ArgumentParser) -> None:
@@ -94,6 +98,18 @@ async def delete(context: Context, arguments: Namespace) -> None:
     """Delete one backup."""
     answer = await context.client.delete(path_of("backups", arguments.backup))
     await started(context, answer, wait=arguments.wait)
+
+
+async def hold(context: Context, arguments: Namespace) -> None:
+    """Hold one backup."""
+    path = path_of("backups", arguments.backup, "hold")
+    context.output.one(await context.client.put(path, {"reason": arguments.reason}))
+
+
+async def release(context: Context, arguments: Namespace) -> None:
+    """Release one backup."""
+    await context.client.delete(path_of("backups", arguments.backup, "hold"))
+    context.output.done("released")
 
 
 def _row(backup: dict[str, Any], volume_names: dict[str, str]) -> dict[str, Any]:

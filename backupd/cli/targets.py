@@ -19,6 +19,13 @@ def register(nouns: Any, shared: ArgumentParser) -> None:
     probing.add_argument("target")
     probing.add_argument("--quick", action="store_true", help="only what a promise hangs on, no speed")
     add_wait(probing)
+    collecting = noun.verb("collect", "delete from a target what no backup needs any more", collect)
+    collecting.add_argument("target")
+    collecting.add_argument("--dry-run", action="store_true", help="only say what would go, and why")
+    collecting.add_argument(
+        "--forget-writer", metavar="ID", help="first forget a daemon with a catalog of its own, which is gone for good"
+    )
+    add_wait(collecting)
 
 
 async def index(context: Context, _arguments: Namespace) -> None:
@@ -40,3 +47,15 @@ async def probe(context: Context, arguments: Namespace) -> None:
         return
     check_succeeded(await wait_for_job(context, answer["job"]["id"]))
     context.output.one(await context.client.get(path))
+
+
+async def collect(context: Context, arguments: Namespace) -> None:
+    """Collect one target; a dry run is always waited for."""
+    body = {"dry_run": arguments.dry_run, "forget_writer": arguments.forget_writer}
+    answer = await context.client.post(path_of("targets", arguments.target, "collections"), body)
+    if not (arguments.wait or arguments.dry_run):
+        await started(context, answer, wait=False)
+        return
+    job = await wait_for_job(context, answer["job"]["id"])
+    check_succeeded(job)
+    context.output.one(job["result"])

@@ -74,6 +74,17 @@ def seconds(minimum: float, maximum: float) -> Kind:
     return Kind(f"a number of seconds from {minimum:g} to {maximum:g}", parse)
 
 
+def share() -> Kind:
+    """Return the kind of parts of a whole, from 0 to less than 1."""
+
+    def parse(value: Any) -> float:
+        if type(value) not in (int, float) or not 0 <= value < 1:
+            raise ValueError
+        return float(value)
+
+    return Kind("a number from 0 to less than 1", parse)
+
+
 def _parse_path(value: Any) -> Path:
     if not isinstance(value, str) or not value.startswith("/") or "\0" in value or ".." in Path(value).parts:
         raise ValueError

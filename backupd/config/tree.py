@@ -27,6 +27,7 @@ from backupd.config.kinds import (
     Kind,
     integer,
     seconds,
+    share,
 )
 from backupd.model import DEFAULT_CHUNK_SIZE_BYTES, DEFAULT_COMPRESSION_LEVEL
 from backupd.retention import KEEP_COUNT_MAX, KEEP_WITHIN_S_MAX, RetentionPolicy
@@ -69,6 +70,8 @@ class TargetDefaults:
     retries_max: int = option(integer(0, 100), 12)
     operations_max: int = option(integer(1, 1024), 8)
     bytes_per_s: int = option(integer(0, 2**50), 0)
+    collect_interval_s: float = option(seconds(0, 366 * 86400), 86400.0)
+    collect_live_share_min: float = option(share(), 0.5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,19 +6,20 @@ import logging
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import datetime
+from functools import partial
 from random import Random
 
 from backupd.errors import Conflict, CorruptObject
 from backupd.jobs.resources import Resources
 from backupd.jobs.run import JobRun
-from backupd.model import Backup, BackupMode, BackupResult, BackupState, Job, Statistics, Volume
+from backupd.model import Backup, BackupMode, BackupResult, BackupState, Job, RepositoryName, Statistics, Volume
 from backupd.pipeline import changes
 from backupd.pipeline.backup import BackupOptions, BackupPipeline
 from backupd.pipeline.budget import ByteBudget
 from backupd.pipeline.changes import Reading
 from backupd.pipeline.progress import ProgressMeter
 from backupd.pipeline.read_back import read_back
-from backupd.pipeline.stored import StoredChunks
+from backupd.pipeline.stored import FindCondemned, StoredChunks
 from backupd.pipeline.workers import settle
 from backupd.repository import layout
 from backupd.repository.index import ChunkIndex
@@ -243,6 +244,7 @@ class _Attempt:
                 self._record,
                 is_everywhere=lambda: not self._opened.lagging,
                 damaged=await self._damaged(),
+                find_condemned=await self._condemned(),
             ),
         )
         tree = await pipeline.run()
@@ -252,6 +254,14 @@ class _Attempt:
             requests=self._observed.counters.requests,
         )
         return self._manifest(point, reading, tree.root, statistics)
+
+    async def _condemned(self) -> FindCondemned | None:
+        """Return who knows what not to rely on; nobody, when nothing is condemned now: later it waits for this job."""
+        backup, collections = self._backup, self._catalog.collections
+        names = [RepositoryName(backup.project, target, backup.is_encrypted) for target in self._opened.targets]
+        if not await collections.has_condemned(names):
+            return None
+        return partial(collections.condemned_among, names)
 
     def _manifest(self, point: PointInTime, reading: Reading, root: Pointer | None, statistics: Statistics) -> Manifest:
         backup = self._backup
@@ -314,7 +324,21 @@ class _Attempt:
             if self._backup.copies:
                 await self._withdraw(manifest.backup_id)
             raise
+        await self._look_for(manifest.backup_id)
         return manifest
+
+    async def _look_for(self, backup_id: str) -> None:
+        """Believe no target that has only said that it has stored a manifest. CorruptObject."""
+        try:
+            if await self._repository.has_manifest(backup_id):
+                return
+        except TargetError as error:
+            _log.warning("backup %s: nobody can look now whether its manifest is there: %s", backup_id, error)
+            return
+        raise CorruptObject(
+            f"{layout.manifest(backup_id)} is lost: the target has just said that it has stored it, and has no such "
+            "object"
+        )
 
     async def _withdraw(self, backup_id: str) -> None:
         """Take back what some targets have of a backup that too few have; what stays can be deleted like any."""

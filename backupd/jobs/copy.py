@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from backupd.errors import Conflict, CorruptObject
+from backupd.jobs.rescue import rescue_on
 from backupd.jobs.resources import Resources
 from backupd.jobs.run import JobRun
-from backupd.model import Backup, BackupState, CopyState, Job
+from backupd.model import Backup, BackupState, CopyState, Job, RepositoryName
 from backupd.pipeline.progress import ProgressMeter
 from backupd.pipeline.transfer import PackTransfer, packs_of
 from backupd.repository import layout
@@ -49,6 +50,9 @@ class CopyBody:
             workers=self._resources.workers,
             budget=self._resources.budget(),
             progress=progress,
+            rescue=await rescue_on(
+                self._catalog, RepositoryName(backup.project, target, is_encrypted=backup.is_encrypted)
+            ),
         )
         parent = await self._parent(backup, source, target)
         await transfer.run(packs_of(manifest, source, self._resources.workers, without=parent))

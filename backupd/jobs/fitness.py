@@ -157,7 +157,7 @@ class Fitness:
 
 def _in_the_way(name: str, report: ProbeReport) -> TargetError:
     said = f"target {name} could not be probed: "
-    failed = [check for check in report.checks if check.outcome is not Outcome.OK]
-    if lasting := next((check for check in failed if check.code in _LASTING), None):
-        return _LASTING[lasting.code or ""](said + lasting.detail)
+    for check in report.checks:
+        if check.outcome is not Outcome.OK and (kind := _LASTING.get(check.code or "")):
+            return kind(said + check.detail)
     return Unavailable(said + "; ".join(f"{check.name}: {check.detail}" for check in report.undecided))

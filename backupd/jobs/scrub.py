@@ -165,7 +165,7 @@ class _Recorder:
 async def list_objects(resources: Resources, scope: RepositoryScope) -> int:
     """Bring the catalog in line with what the target has, a folder at a time; return how many bytes that is."""
     condition = resources.catalog.condition
-    folders = [layout.MANIFESTS, layout.FORWARD, *(f"{layout.PACKS}{number:02x}/" for number in range(256))]
+    folders = [layout.MANIFESTS, layout.FORWARDS, *(f"{layout.PACKS}{number:02x}/" for number in range(256))]
     total = 0
     for folder in folders:
         sizes = {scope.prefix + info.key: info.size_bytes async for info in scope.store.list(folder)}

@@ -16,7 +16,7 @@ from backupd.model import AttemptState, Failure, Job, JobKind, JobState, Progres
 
 JobBody = Callable[[Job, JobRun], Awaitable[None]]
 LOST_ATTEMPTS_MAX = 5
-_POLL_INTERVAL_S = 5.0
+POLL_INTERVAL_S = 5.0
 _CANCELLED = Failure(JobCancelled.code, "cancelled on request")
 _log = logging.getLogger(__name__)
 
@@ -69,6 +69,7 @@ class Worker:
         running_jobs_max: int,
         lease_s: float,
         shutdown_timeout_s: float,
+        poll_interval_s: float = POLL_INTERVAL_S,
     ) -> None:
         self._catalog = catalog
         self._clock = clock
@@ -77,6 +78,7 @@ class Worker:
         self._slots = asyncio.Semaphore(running_jobs_max)
         self._lease_s = lease_s
         self._shutdown_timeout_s = shutdown_timeout_s
+        self._poll_interval_s = poll_interval_s
         # By job and fence: who lost a lease may claim the same job again before the body has ended.
         self._running: dict[tuple[str, int], _Running] = {}
         self._woken = asyncio.Event()
@@ -96,7 +98,7 @@ class Worker:
                     continue
                 self._slots.release()
                 if not self._is_stopping:
-                    await pause(self._clock, self._woken, _POLL_INTERVAL_S)
+                    await pause(self._clock, self._woken, self._poll_interval_s)
 
     def wake(self) -> None:
         """Look for new jobs and for cancellations now."""

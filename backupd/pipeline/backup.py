@@ -183,7 +183,9 @@ class BackupPipeline:
             await self._tree.clear(flight.span.first, flight.span.end)
             return
         encoded = await self._encoded(flight.span, flight.encoding)
-        while lost := await self._stored.lost(chunk.pointer for chunk in encoded if chunk.pointer is not None):
+        while lost := await self._stored.lost(
+            _pointers(encoded, Outcome.REUSED), _pointers(encoded, Outcome.UNCHANGED)
+        ):
             flight.parents = {index: one for index, one in flight.parents.items() if one.pack not in lost}
             flight.encoding = self._workers.submit(self._encoder.encode, flight.span, flight.parents, flight.frames)
             encoded = await self._encoded(flight.span, flight.encoding)
@@ -253,3 +255,7 @@ class BackupPipeline:
         while batch := await self._workers.run(lambda: list(islice(spans, _PLAN_BATCH))):
             for span in batch:
                 yield span
+
+
+def _pointers(encoded: Sequence[Encoded], outcome: Outcome) -> list[Pointer]:
+    return [chunk.pointer for chunk in encoded if chunk.outcome is outcome and chunk.pointer is not None]

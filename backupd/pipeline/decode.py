@@ -94,7 +94,7 @@ class SpanDecoder:
                 # Queued for the threads at once: one that is done goes on without waiting for the loop.
                 return await self._workers.run(self._decode, span, ranges, stored)
 
-            return await read_again_if_corrupt(attempt)
+            return await read_again_if_corrupt(self._repository, attempt)
 
     @staticmethod
     def _buffer_size(stored_size: int) -> int:

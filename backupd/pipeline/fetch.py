@@ -45,7 +45,7 @@ class NodeFetcher:
             await fetch_ranges(self._repository, ranges, stored)
             return await self._workers.run(self._decode, pointers, ranges, stored)
 
-        return await read_again_if_corrupt(attempt)
+        return await read_again_if_corrupt(self._repository, attempt)
 
     def _decode(self, pointers: Sequence[Pointer], ranges: Sequence[Range], stored: memoryview) -> list[bytes]:
         frames = frames_in(ranges, stored)
@@ -82,13 +82,22 @@ def _placed(ranges: Sequence[Range]) -> Iterator[tuple[int, Range]]:
         start += wanted.length
 
 
-async def read_again_if_corrupt(attempt: Callable[[], Awaitable[T]]) -> T:
-    """Await ``attempt``, and once more when what it read was corrupt."""
+async def read_again_if_corrupt(repository: Repository, attempt: Callable[[], Awaitable[T]]) -> T:
+    """Await ``attempt``, and once more when what it read from ``repository`` was corrupt.
+
+    What stays corrupt is reported as what is stored now: a frame may have been moved to another pack.
+    """
     try:
         return await attempt()
     except* CorruptObject as errors:
         _log.warning("reading once more: %s", errors.exceptions[0])
-    return await attempt()
+    try:
+        return await attempt()
+    except CorruptFrameAt as error:
+        place = await repository.located(error.pointer)
+        if place == error.pointer:
+            raise
+        raise CorruptFrameAt(place, error.reason) from error
 
 
 def decode_named(reader: FrameReader, kind: Kind, pointer: Pointer, stored: memoryview, plain: memoryview) -> None:
@@ -111,8 +120,21 @@ def _decode_node(reader: FrameReader, pointer: Pointer, stored: memoryview) -> b
     return bytes(plain)
 
 
+class CorruptFrameAt(CorruptObject):
+    """A frame is not what it should be; the message says where it is."""
+
+    def __init__(self, pointer: Pointer, reason: str) -> None:
+        super().__init__(_where(pointer, reason), pack_id=pointer.pack)
+        self.pointer = pointer
+        self.reason = reason
+
+
 def named(pointer: Pointer, error: CorruptFrame | UnknownFormat) -> CorruptObject | UnknownFormat:
     """Return the error that also says where the frame is."""
-    where = f"{layout.pack(pointer.pack)}: frame {pointer.id.hex()} at offset {pointer.offset}: {error}"
-    is_corrupt = isinstance(error, CorruptFrame)
-    return CorruptObject(where, pack_id=pointer.pack) if is_corrupt else UnknownFormat(where)
+    if isinstance(error, CorruptFrame):
+        return CorruptFrameAt(pointer, str(error))
+    return UnknownFormat(_where(pointer, str(error)))
+
+
+def _where(pointer: Pointer, reason: str) -> str:
+    return f"{layout.pack(pointer.pack)}: frame {pointer.id.hex()} at offset {pointer.offset}: {reason}"

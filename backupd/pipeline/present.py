@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from backupd.errors import CorruptObject
+from backupd.repository.forwards import HOPS_MAX
 from backupd.repository.repository import Repository
 from chunker.node import Pointer
 
@@ -30,8 +31,28 @@ class PresentPacks:
         """Note a pack that was stored just now, or seen elsewhere."""
         self._sizes[pack_id] = size_bytes
 
-    async def lost(self, pointers: Iterable[Pointer]) -> set[bytes]:
-        """Return the packs of ``pointers`` that are not on the target, or end before what they should hold."""
+    async def lost(self, pointers: Iterable[Pointer], movable: Iterable[Pointer] = ()) -> set[bytes]:
+        """Return the packs that are not on the target, or end before what they should hold.
+
+        One that was compacted away is not lost if all that is ``movable`` of it was moved, and no other is asked for.
+        """
+        moving, fixed = [*movable], [*pointers]
+        lost = await self._gone([*fixed, *moving])
+        if not lost:
+            return lost
+        moved = [pointer for pointer in moving if pointer.pack in lost]
+        stuck = {pointer.pack for pointer in fixed} | {one.pack for one in moved if not await self._has_moved(one)}
+        return lost & stuck
+
+    async def _has_moved(self, pointer: Pointer) -> bool:
+        now: Pointer | None = pointer
+        for _ in range(HOPS_MAX):
+            if now is None or not await self._gone([now]):
+                break
+            now = await self._repository.moved(now)
+        return now is not None
+
+    async def _gone(self, pointers: Sequence[Pointer]) -> set[bytes]:
         ends: dict[bytes, int] = {}
         for pointer in pointers:
             ends[pointer.pack] = max(ends.get(pointer.pack, 0), pointer.offset + pointer.length)

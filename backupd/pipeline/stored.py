@@ -16,8 +16,11 @@ from chunker.pack import PackEntry
 
 RecordPack = Callable[[bytes], Awaitable[None]]
 """Remember durably that a pack of this id is about to be stored."""
+FindCondemned = Callable[[Collection[bytes]], Awaitable[Collection[bytes]]]
+"""Return those of some packs that nobody may begin to rely on, because they are to be deleted."""
 
 _PACKS_REMEMBERED = 4
+_SPARED_REMEMBERED = 64 * 1024
 _log = logging.getLogger(__name__)
 
 
@@ -40,6 +43,7 @@ class StoredChunks:
         *,
         is_everywhere: Callable[[], bool] = lambda: True,
         damaged: Collection[bytes] = (),
+        find_condemned: FindCondemned | None = None,
     ) -> None:
         self._repository = repository
         self._workers = workers
@@ -47,6 +51,8 @@ class StoredChunks:
         self._record = record
         self._is_everywhere = is_everywhere
         self._present = PresentPacks(repository, damaged)
+        self._find_condemned = find_condemned
+        self._spared: set[bytes] = set()
         self._pending: dict[bytes, Pointer] = {}
         self._stored: deque[Sequence[PackEntry]] = deque()
 
@@ -66,14 +72,32 @@ class StoredChunks:
         """Note a chunk that was put in a pack."""
         self._pending[pointer.id] = pointer
 
-    async def lost(self, pointers: Iterable[Pointer]) -> Collection[bytes]:
-        """Return the packs of ``pointers`` that are no longer on the target; nobody finds their chunks any more."""
-        lost = await self._present.lost(pointer for pointer in pointers if self._pending.get(pointer.id) != pointer)
+    async def lost(self, found: Iterable[Pointer], unchanged: Iterable[Pointer] = ()) -> Collection[bytes]:
+        """Return the packs that cannot be relied on; nobody finds their chunks any more.
+
+        ``found`` came from ``find``; ``unchanged`` are the parent's, which has them as long as this backup is not
+        published. So these may be in packs that are condemned, or were moved meanwhile.
+        """
+        others = [pointer for pointer in found if self._pending.get(pointer.id) != pointer]
+        condemned = await self._condemned({pointer.pack for pointer in others})  # Before one looks what is there.
+        lost = await self._present.lost((one for one in others if one.pack not in condemned), unchanged)
         for pack_id in lost:
             _log.warning("%s is lost: what it held and is still wanted is stored anew", layout.pack(pack_id))
-            if self._index is not None:
+        if self._index is not None:
+            for pack_id in lost | condemned:
                 await self._workers.run(self._index.forget, pack_id)
-        return lost
+        return lost | condemned
+
+    async def _condemned(self, packs: set[bytes]) -> set[bytes]:
+        """Ask about each pack once: what is condemned later waits for this backup."""
+        unseen = packs - self._spared
+        if self._find_condemned is None or not unseen:
+            return set()
+        condemned = {*await self._find_condemned(unseen)}
+        if len(self._spared) > _SPARED_REMEMBERED:
+            self._spared.clear()
+        self._spared |= unseen - condemned
+        return condemned
 
     async def store(self, pack_id: bytes, body: memoryview, entries: Sequence[PackEntry]) -> None:
         """Store a pack, and only then let others find its chunks."""

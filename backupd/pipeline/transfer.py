@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 
-from backupd.errors import CorruptObject
+from backupd.errors import CorruptObject, LostPack
 from backupd.pipeline.budget import ByteBudget
 from backupd.pipeline.fetch import NodeFetcher, read_again_if_corrupt
 from backupd.pipeline.nodes import NodeCache
 from backupd.pipeline.progress import ProgressMeter
 from backupd.pipeline.workers import Workers
-from backupd.repository import layout
+from backupd.repository import forward, layout
+from backupd.repository.forward import Forward
+from backupd.repository.forwards import HOPS_MAX
 from backupd.repository.manifest import Manifest
 from backupd.repository.ranges import Range
 from backupd.repository.repository import Repository
@@ -27,10 +29,15 @@ COPIES_MAX = 4
 _PACKS_REMEMBERED = 64 * 1024
 
 
+Rescue = Callable[[Collection[bytes]], Awaitable[None]]
+"""Let packs stay on the destination that are condemned there; raise when it is too late."""
+
+
 class PackTransfer:
     """Copies packs that a destination does not have yet; a damaged one is not passed on.
 
-    What there is to do is known only pack by pack, so the total of ``progress`` grows on the way.
+    Of a pack that was compacted away at the source its frames are copied, in the packs where they are now. What
+    there is to do is known only pack by pack, so the total of ``progress`` grows on the way.
     """
 
     def __init__(
@@ -41,9 +48,11 @@ class PackTransfer:
         workers: Workers,
         budget: ByteBudget,
         progress: ProgressMeter,
+        rescue: Rescue,
     ) -> None:
         self._source = source
         self._destination = destination
+        self._rescue = rescue
         self._workers = workers
         self._budget = budget
         self._progress = progress
@@ -55,8 +64,7 @@ class PackTransfer:
 
         async def copy() -> None:
             while (pack_id := await queue.get()) is not None:
-                if not await self._is_there(pack_id):
-                    await self._copy(pack_id)
+                await self._bring(pack_id)
 
         async with asyncio.TaskGroup() as group:
             for _ in range(COPIES_MAX):
@@ -66,6 +74,35 @@ class PackTransfer:
             for _ in range(COPIES_MAX):
                 await queue.put(None)
 
+    async def bring_forward(self, pack_id: bytes, places: Forward) -> None:
+        """Let the destination, which has no such pack, know where its frames are; bring them there first."""
+        await self._bring_moved(pack_id, places, 0)
+
+    async def _bring(self, pack_id: bytes, hops: int = 0) -> None:
+        await self._rescue([pack_id])  # First: what is condemned after one has looked waits for this job.
+        if await self._is_there(pack_id):
+            return
+        try:
+            size_bytes = await self._source.pack_size(pack_id)
+        except LostPack:
+            places = await self._source.forward(pack_id)
+            if places is None or hops >= HOPS_MAX:
+                raise
+            await self._bring_moved(pack_id, places, hops + 1)
+        else:
+            await self._copy(pack_id, size_bytes)
+
+    async def _bring_moved(self, pack_id: bytes, places: Forward, hops: int) -> None:
+        for moved_to in dict.fromkeys(place.pack for place in places.values()):
+            await self._bring(moved_to, hops)
+        key = layout.forward(pack_id)
+        try:
+            known = forward.decode(pack_id, await self._destination.get(key))
+        except ObjectNotFound:
+            known = {}
+        if not places.items() <= known.items():
+            await self._destination.put(key, forward.encode(pack_id, {**known, **places}))
+
     async def _is_there(self, pack_id: bytes) -> bool:
         try:
             await self._destination.head(layout.pack(pack_id))
@@ -73,8 +110,7 @@ class PackTransfer:
             return False
         return True
 
-    async def _copy(self, pack_id: bytes) -> None:
-        size_bytes = await self._source.pack_size(pack_id)
+    async def _copy(self, pack_id: bytes, size_bytes: int) -> None:
         self._progress.total_bytes += size_bytes
         async with self._budget.lend(_rounded(size_bytes)) as buffer:
             body = buffer[:size_bytes]
@@ -83,7 +119,7 @@ class PackTransfer:
                 await self._source.fetch(Range(pack_id, 0, size_bytes, []), body)
                 await self._workers.run(check_pack, pack_id, body)
 
-            await read_again_if_corrupt(read)
+            await read_again_if_corrupt(self._source, read)
             await self._destination.put(layout.pack(pack_id), body)
         self.copied_packs += 1
         self._progress.add(size_bytes)

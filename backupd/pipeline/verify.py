@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from functools import partial
 
-from backupd.errors import CorruptObject
+from backupd.errors import CorruptObject, LostPack
 from backupd.pipeline import walk
 from backupd.pipeline.budget import ByteBudget
 from backupd.pipeline.decode import Cut, SpanDecoder, decoding
@@ -16,6 +16,7 @@ from backupd.pipeline.progress import ProgressMeter
 from backupd.pipeline.walk import SpanPointers
 from backupd.pipeline.workers import Workers
 from backupd.repository import layout
+from backupd.repository.forwards import HOPS_MAX
 from backupd.repository.manifest import Manifest
 from backupd.repository.repository import Repository
 from chunker.node import Pointer
@@ -68,14 +69,25 @@ class VerifyPipeline:
 
     async def _check_footers(self, pointers: Iterable[Pointer]) -> None:
         """CorruptObject unless the pack of each pointer says that it holds just that frame there."""
-        for pointer in pointers:
-            footer = self._footers.get(pointer.pack) or await self._footer(pointer.pack)
+        for said in pointers:
+            pointer, footer = await self._found(said)
             if footer.get(pointer.offset) != (pointer.id, pointer.length):
                 raise CorruptObject(
                     f"{layout.pack(pointer.pack)}: its footer does not list frame {pointer.id.hex()} "
                     f"at offset {pointer.offset}",
                     pack_id=pointer.pack,
                 )
+
+    async def _found(self, pointer: Pointer) -> tuple[Pointer, _Footer]:
+        """Return where a frame is, and the footer of the pack there; that is another one after a compaction."""
+        for _ in range(HOPS_MAX):
+            try:
+                return pointer, self._footers.get(pointer.pack) or await self._footer(pointer.pack)
+            except LostPack:
+                if (now := await self._repository.moved(pointer)) is None:
+                    raise
+                pointer = now
+        raise CorruptObject(f"{layout.forward(pointer.pack)}: the forwards that lead here never end")
 
     async def _footer(self, pack_id: bytes) -> _Footer:
         entries = await self._repository.footer(pack_id)

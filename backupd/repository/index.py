@@ -33,6 +33,7 @@ _FIND = (
 )
 _CACHE_SIZE_KIB = 4096
 _IDS_PER_QUERY = 64
+_TIDIED_AT_A_TIME = 10_000
 
 
 class ChunkIndex:
@@ -76,6 +77,26 @@ class ChunkIndex:
             except sqlite3.DatabaseError as error:
                 self._connection.close()
                 self._connection = self._anew(error)
+
+    def forget_many(self, pack_ids: Sequence[bytes]) -> None:
+        """Let the chunks of packs be found no more, because the packs go."""
+        with self._lock:
+            try:
+                with self._connection:
+                    self._connection.executemany("DELETE FROM packs WHERE id = ?", [(one,) for one in pack_ids])
+            except sqlite3.DatabaseError as error:
+                self._connection.close()
+                self._connection = self._anew(error)
+
+    def tidy(self, after: bytes) -> bytes | None:
+        """Remove some chunks of packs that were forgotten; return where to go on behind, None at the end."""
+        with self._lock:
+            try:
+                return _tidy(self._connection, after)
+            except sqlite3.DatabaseError as error:
+                self._connection.close()
+                self._connection = self._anew(error)
+                return None
 
     def close(self) -> None:
         """Release the file."""
@@ -136,6 +157,18 @@ def _delete(connection: sqlite3.Connection, pack_id: bytes) -> None:
     # pack get its number, their checksums do not hold.
     with connection:
         connection.execute("DELETE FROM packs WHERE id = ?", (pack_id,))
+
+
+def _tidy(connection: sqlite3.Connection, after: bytes) -> bytes | None:
+    some = "SELECT id FROM chunks WHERE id > ? ORDER BY id LIMIT ?"
+    found = connection.execute(f"SELECT max(id) FROM ({some})", (after, _TIDIED_AT_A_TIME)).fetchone()  # noqa: S608 - no value in it
+    last: bytes | None = found[0]
+    if last is not None:
+        with connection:
+            connection.execute(
+                "DELETE FROM chunks WHERE id > ? AND id <= ? AND pack NOT IN (SELECT number FROM packs)", (after, last)
+            )
+    return last
 
 
 def _checksum(pointer: Pointer) -> int:

@@ -9,7 +9,10 @@ REPOSITORY = "repository.json"
 PREVIOUS = "repository.previous.json"
 PACKS = "packs/"
 MANIFESTS = "manifests/"
-FORWARD = "forward/"
+FORWARDS = "forward/"
+CONDEMNED = "condemned/"
+WRITERS = "writers/"
+_CATALOG_ID = re.compile(r"[0-9a-f]{32}")
 
 
 def pack(pack_id: bytes) -> str:
@@ -26,6 +29,39 @@ def pack_id(key: str) -> bytes | None:
     return bytes.fromhex(name)
 
 
+def forward(pack_id: bytes) -> str:
+    """Return the key of the object that says where the frames of a compacted pack are."""
+    name = pack_id.hex()
+    return f"{FORWARDS}{name[:2]}/{name}"
+
+
+def forwarded_pack_id(key: str) -> bytes | None:
+    """Return the id of the pack whose forward has this key; None for a key that no forward of ours has."""
+    return pack_id(key.replace(FORWARDS, PACKS, 1)) if key.startswith(FORWARDS) else None
+
+
+def condemned(catalog_id: str, number: int) -> str:
+    """Return the key of one part of what the daemons of a catalog are about to delete."""
+    return f"{CONDEMNED}{_checked(catalog_id)}/{number}"
+
+
+def condemning_catalog(key: str) -> str | None:
+    """Return the catalog that a key of ``condemned`` is of; None for a key that is none."""
+    found = re.fullmatch(rf"{CONDEMNED}([0-9a-f]{{32}})/\d+", key)
+    return found[1] if found else None
+
+
+def writer(catalog_id: str) -> str:
+    """Return the key of the object that says that the daemons of one catalog write here."""
+    return WRITERS + _checked(catalog_id)
+
+
+def catalog_id(key: str) -> str | None:
+    """Return the catalog that a writer's key is of; None for a key that no writer of ours has."""
+    name = key.removeprefix(WRITERS)
+    return name if key.startswith(WRITERS) and _CATALOG_ID.fullmatch(name) else None
+
+
 def manifest(backup_id: str) -> str:
     """Return the key of a backup's manifest; ValueError unless ``backup_id`` is a UUID in its usual form."""
     if str(uuid.UUID(backup_id)) != backup_id:
@@ -40,6 +76,12 @@ def backup_id(key: str) -> str | None:
         return name if key.startswith(MANIFESTS) and manifest(name) == key else None
     except ValueError:
         return None
+
+
+def _checked(catalog_id: str) -> str:
+    if not _CATALOG_ID.fullmatch(catalog_id):
+        raise ValueError(f"catalog id {catalog_id!r}: expected 32 hexadecimal digits")
+    return catalog_id
 
 
 def prefix(project: str, *, is_encrypted: bool) -> str:

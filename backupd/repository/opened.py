@@ -12,6 +12,7 @@ from pathlib import Path
 
 from backupd.clock import Clock
 from backupd.errors import BackupdError, ConfigError, CorruptObject, RepositoryMismatch
+from backupd.model import RepositoryName
 from backupd.repository import layout
 from backupd.repository.description import Description
 from backupd.repository.index import ChunkIndex
@@ -25,6 +26,8 @@ from targets.wrappers.prefix import Prefix
 
 CheckFit = Callable[[str], Awaitable[None]]
 """Raise unless a target, given by name, may be written to."""
+Enlist = Callable[[RepositoryName, Target], Awaitable[None]]
+"""Tell whoever collects a repository that this daemon writes to it; learn what not to rely on there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ _LOST = (
 class Repositories:
     """Opens repositories and their chunk indexes on first use and keeps them until ``close``.
 
-    ``check_fit`` is asked before a target is written to.
+    ``check_fit`` is asked before a target is written to; ``enlist`` before anything in a repository is relied on.
     """
 
     def __init__(
@@ -70,12 +73,14 @@ class Repositories:
         clock: Clock,
         index_dir: Path,
         check_fit: CheckFit | None = None,
+        enlist: Enlist | None = None,
     ) -> None:
         self._targets = targets
         self._keyring = keyring
         self._clock = clock
         self._index_dir = index_dir
         self._check_fit = check_fit
+        self._enlist = enlist
         self._found: dict[_Name, _Found] = {}
         self._indexes: dict[str, ChunkIndex] = {}
         self._locks: dict[_Name | str, asyncio.Lock] = {}
@@ -137,11 +142,31 @@ class Repositories:
             if target not in found:
                 found[target] = await self._copy((project, target, is_encrypted), original)
         _check_alike(found)
+        await self._enlist_on([name for name in names if name[1] in live], lagging, quorum=quorum)
         members = {target: self._scoped((project, target, is_encrypted)) for target in targets}
         if len(members) == 1:
             return Opened(Repository(members[targets[0]], original.opened), tuple(targets), lagging)
         mirror = Mirror(members, quorum=quorum, behind=lagging)
         return Opened(Repository(mirror, original.opened), tuple(targets), mirror.lagging)
+
+    async def enlist(self, name: RepositoryName) -> None:
+        """Tell whoever else collects a repository that this daemon changes it."""
+        if self._enlist is not None:
+            await self._enlist(name, self.part_of(name))
+
+    async def _enlist_on(self, names: Sequence[_Name], lagging: dict[str, str], *, quorum: int) -> None:
+        """Enlist on targets; one that fails joins ``lagging``, unless too few are left."""
+        if self._enlist is None:
+            return
+        left = len(names)
+        for name in names:
+            try:
+                await self._enlist(RepositoryName(*name), self._scoped(name))
+            except TargetError as error:
+                left -= 1
+                if left < quorum:
+                    raise
+                lagging[name[1]] = f"{error.code}: {error}"
 
     async def _ask(
         self, names: Sequence[_Name], lagging: dict[str, str], holders: Collection[str]
@@ -181,6 +206,8 @@ class Repositories:
         if found is None or not await self._is_there(name):
             found = await self._copy(name, original)
         _check_alike({"the source": original, target: found})
+        if self._enlist is not None:
+            await self._enlist(RepositoryName(*name), self._scoped(name))
         return Repository(self._scoped(name), found.opened)
 
     async def check_description(self, project: str, target: str, *, is_encrypted: bool) -> None:
@@ -224,6 +251,15 @@ class Repositories:
         """The targets that are configured, in the order of the configuration."""
         return list(self._targets)
 
+    async def existing(self, name: RepositoryName) -> Repository | None:
+        """Return what a project has on one target; None when it has nothing there."""
+        found = await self._find((name.project, name.target, name.is_encrypted))
+        return None if found is None else Repository(self.part_of(name), found.opened)
+
+    def part_of(self, name: RepositoryName) -> Target:
+        """Return a project's part of one target. ConfigError when it is not configured."""
+        return self._scoped((name.project, name.target, name.is_encrypted))
+
     def is_configured(self, target: str) -> bool:
         """Tell whether there is such a target now."""
         return target in self._targets
@@ -241,6 +277,22 @@ class Repositories:
         """Let no index find what a pack holds, because it is lost or damaged on one target at least."""
         for path in await asyncio.to_thread(lambda: sorted(self._index_dir.glob("*.db"))):
             await asyncio.to_thread((await self._index(path.stem)).forget, pack_id)
+
+    async def forget_packs(self, repository_id: bytes, pack_ids: Sequence[bytes]) -> None:
+        """Let no index of a repository find what some packs hold, because they go."""
+        for path in await self._index_paths(repository_id):
+            await asyncio.to_thread((await self._index(path.stem)).forget_many, pack_ids)
+
+    async def tidy_indexes(self, repository_id: bytes) -> None:
+        """Remove from the indexes of a repository what is of packs that were forgotten."""
+        for path in await self._index_paths(repository_id):
+            index = await self._index(path.stem)
+            after: bytes | None = b""
+            while after is not None:
+                after = await asyncio.to_thread(index.tidy, after)
+
+    async def _index_paths(self, repository_id: bytes) -> list[Path]:
+        return await asyncio.to_thread(lambda: sorted(self._index_dir.glob(f"{repository_id.hex()}-*.db")))
 
     async def _index(self, name: str) -> ChunkIndex:
         async with self._lock(name):

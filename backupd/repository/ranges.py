@@ -13,12 +13,16 @@ RANGE_BYTES_MAX = 16 * 1024 * 1024
 
 
 class Range(NamedTuple):
-    """One request: a stretch of one pack, and the frames in it that were asked for."""
+    """One request: a stretch of one pack, and the frames in it that were asked for.
+
+    ``hops`` counts the forwards that were followed to get there.
+    """
 
     pack: bytes
     offset: int
     length: int
     pointers: list[Pointer]
+    hops: int = 0
 
 
 def coalesce(pointers: Iterable[Pointer], *, gap_bytes_max: int) -> list[Range]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator
 
-from backupd.errors import BackupdError, Conflict, CorruptObject
+from backupd.errors import BackupdError, Conflict, CorruptObject, LostPack
 from backupd.repository import description, layout, manifest
 from backupd.repository.description import Description
+from backupd.repository.forward import Forward
+from backupd.repository.forwards import HOPS_MAX, Forwards
 from backupd.repository.keyring import Keyring
 from backupd.repository.manifest import Manifest
 from backupd.repository.ranges import Range
@@ -15,6 +17,7 @@ from chunker import pack
 from chunker.errors import CorruptPack, UnknownFormat
 from chunker.frame import FrameWriter
 from chunker.keys import RepositoryKeys
+from chunker.node import Pointer
 from chunker.pack import PackEntry
 from targets.base import Target
 from targets.errors import ObjectExists, ObjectNotFound, ShortRead
@@ -28,6 +31,7 @@ class Repository:
 
     def __init__(self, target: Target, opened: Description) -> None:
         self._opened = opened
+        self._forwards = Forwards(target)
         self.target = target
 
     @property
@@ -78,14 +82,40 @@ class Repository:
         return True
 
     async def fetch(self, wanted: Range, buffer: memoryview) -> None:
-        """Fill ``buffer`` with a range of a pack; CorruptObject names the pack when the bytes are not there."""
+        """Fill ``buffer`` with a range of a pack; CorruptObject names the pack when the bytes are not there.
+
+        Of a pack that was compacted away only the frames are filled in that were asked for.
+        """
         key = layout.pack(wanted.pack)
         try:
             await self.target.get_into(key, buffer, offset=wanted.offset)
         except ObjectNotFound:
-            raise _lost(wanted.pack) from None
+            await self._fetch_moved(wanted, buffer)
         except ShortRead as error:
             raise CorruptObject(f"{key} is cut short: {error}", pack_id=wanted.pack) from error
+
+    async def _fetch_moved(self, wanted: Range, buffer: memoryview) -> None:
+        pieces = await self._forwards.pieces(wanted)
+        if not pieces:
+            raise _lost(wanted.pack)
+        for piece, start in pieces:
+            await self.fetch(piece, buffer[start : start + piece.length])
+
+    async def moved(self, pointer: Pointer) -> Pointer | None:
+        """Return where the frame of a pack is that was compacted away; None when it is not known to have moved."""
+        return await self._forwards.moved(pointer)
+
+    async def located(self, pointer: Pointer) -> Pointer:
+        """Return where a frame is now, however often it was moved; as it is, when its pack is there or lost."""
+        for _ in range(HOPS_MAX):
+            if await self.has_pack(pointer.pack) or (now := await self.moved(pointer)) is None:
+                break
+            pointer = now
+        return pointer
+
+    async def forward(self, pack_id: bytes) -> Forward | None:
+        """Return where the frames of a pack went; None when it was not compacted. CorruptObject names it."""
+        return await self._forwards.load(pack_id)
 
     async def footer(self, pack_id: bytes) -> list[PackEntry]:
         """Return what a pack says it holds; CorruptObject names the pack when its footer is damaged or lost."""
@@ -170,8 +200,8 @@ def read_description(body: bytes, keyring: Keyring, *, is_encrypted: bool) -> De
     return opened
 
 
-def _lost(pack_id: bytes) -> CorruptObject:
-    return CorruptObject(f"{layout.pack(pack_id)} is lost: the target has no such object", pack_id=pack_id)
+def _lost(pack_id: bytes) -> LostPack:
+    return LostPack(f"{layout.pack(pack_id)} is lost: the target has no such object", pack_id=pack_id)
 
 
 def _is_uuid(name: str) -> bool:

@@ -9,11 +9,11 @@ from ipaddress import ip_address
 from yarl import URL
 
 from targets.errors import InvalidKey, Misconfigured
+from targets.http.client import CONNECTIONS_MAX
 from targets.keys import KEY_LENGTH_MAX, validate_key
 
 SERVICE = "https://storage.googleapis.com"
 
-_CONNECTIONS_MAX = 1024
 _STORAGE_CLASSES = ("STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 _KMS_KEY = re.compile(r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+")
@@ -40,7 +40,7 @@ class GcsOptions:
     storage_class: str | None = None
     kms_key_name: str | None = None
     conditional_put: bool = True
-    connections_max: int = 32
+    connections_max: int = CONNECTIONS_MAX
     ca_file: str | None = None
 
     def __post_init__(self) -> None:
@@ -52,8 +52,8 @@ class GcsOptions:
         if self.storage_class not in (None, *_STORAGE_CLASSES):
             expected = ", ".join(_STORAGE_CLASSES)
             raise Misconfigured(f"option storage_class: {self.storage_class!r}, expected one of {expected}")
-        if not 1 <= self.connections_max <= _CONNECTIONS_MAX:
-            raise Misconfigured(f"option connections_max: {self.connections_max}, expected 1 to {_CONNECTIONS_MAX}")
+        if not 1 <= self.connections_max <= CONNECTIONS_MAX:
+            raise Misconfigured(f"option connections_max: {self.connections_max}, expected 1 to {CONNECTIONS_MAX}")
         _check("kms_key_name", self.kms_key_name, _KMS_KEY, "projects/P/locations/L/keyRings/R/cryptoKeys/K")
         _check("project", self.project, _PROJECT, "the id of a project")
         _check("user_project", self.user_project, _PROJECT, "the id of a project")

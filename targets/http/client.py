@@ -15,6 +15,8 @@ from yarl import URL
 
 from targets.errors import Misconfigured, TargetError, TimedOut, Unavailable
 
+# As many as a target may have operations: who limits those has as many connections as they take, and no more.
+CONNECTIONS_MAX = 1024
 # A body up to this size goes out in one piece with its headers: copying it costs less than a second system call.
 _SMALL_BYTES = 64 * 1024
 # A piece of a larger body that is handed over at a time. From 3.12 on a transport refers to what it has not sent yet

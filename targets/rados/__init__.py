@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from targets.rados.options import RadosOptions
-from targets.rados.session import Namespace
+from targets.rados.options import Namespace, RadosOptions
 from targets.rados.target import RadosTarget
 
 __all__ = ["Namespace", "RadosOptions", "RadosTarget"]

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import itertools
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeVar
-
-from targets.rados.librados import COMPLETED
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-# Sends a request that calls the completion back, and returns 0 or a negative errno. It holds the memory that
-# librados writes to, and is held until the request has ended, whatever becomes of who asked for it.
-Submit = Callable[[ctypes.c_void_p], int]
+# What the binding calls in a thread of librados: with the completion, and with what was asked for.
+Completed = Callable[..., None]
+# Sends a request that calls back when it has ended; raises an error of the binding if it was refused.
+Submit = Callable[[Completed], object]
 
 
 class Ending(asyncio.Future[T]):
@@ -32,56 +29,44 @@ class Ending(asyncio.Future[T]):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """``result``: 0 or more, or a negative errno; ``version``: of the object that the request met."""
+    """``result``: 0 or more, or a negative errno; ``found``: what was asked for, if it was found."""
 
     result: int
-    version: int
+    found: Any = None
 
 
 class Completions:
     """Futures of requests that librados carries out. No thread waits for any of them."""
 
-    def __init__(self, library: ctypes.CDLL) -> None:
-        self._library = library
-        self._callback = COMPLETED(self._completed)  # librados has its address: it lives as long as this.
-        self._tokens = itertools.count(1)  # 0 would arrive as None.
-        self._pending: dict[int, tuple[Ending[Outcome], Submit]] = {}
+    def __init__(self, refused: type[Exception]) -> None:
+        self._refused = refused
+        self._pending: set[Ending[Outcome]] = set()
 
-    def expect(self, ending: Ending[Outcome], submit: Submit) -> int:
-        """Return the token of a request that is about to be submitted."""
-        token = next(self._tokens)
-        self._pending[token] = ending, submit
-        return token
+    def expect(self) -> Ending[Outcome]:
+        """Return the outcome to come of a request that is about to be submitted."""
+        ending: Ending[Outcome] = Ending(loop=asyncio.get_running_loop())
+        self._pending.add(ending)
+        ending.add_done_callback(self._pending.discard)
+        return ending
 
-    def submit(self, token: int) -> None:
-        """Submit the request with a new completion. May run in any thread; what it raises is the outcome."""
-        completion = ctypes.c_void_p()
-        submit = self._pending[token][1]
+    def submit(self, ending: Ending[Outcome], submit: Submit) -> None:
+        """Submit the request. May run in any thread; what goes wrong is the outcome."""
+        loop = ending.get_loop()
+
+        def completed(completion: Any, found: Any = None, *_: object) -> None:
+            with suppress(RuntimeError):  # The loop was closed without waiting for us; nobody wants to know.
+                loop.call_soon_threadsafe(ending.set_result, Outcome(completion.get_return_value(), found))
+
         try:
-            self._library.rados_aio_create_completion2(token, self._callback, ctypes.byref(completion))
-            result = submit(completion)
-        except BaseException as error:
-            ending, _ = self._pending.pop(token)
-            ending.get_loop().call_soon_threadsafe(ending.set_exception, error)
-            raise
-        if result < 0:  # Refused before it was sent, so nothing will call back.
-            self._library.rados_aio_release(completion)
-            self._end(token, Outcome(result, 0))
+            submit(completed)
+        except self._refused as error:  # Before it was sent, so nothing will call back.
+            loop.call_soon_threadsafe(ending.set_result, Outcome(-error.errno))  # type: ignore[attr-defined] # rados.OSError has it
+        except BaseException as error:  # noqa: BLE001 - whatever it is, who waits must get it
+            loop.call_soon_threadsafe(ending.set_exception, error)
 
     async def settled(self) -> None:
         """Return when all that was started has ended; the time-out of each request bounds it."""
-        await all_of([ending for ending, _ in [*self._pending.values()]])
-
-    def _completed(self, completion: int, token: int) -> None:
-        library = self._library
-        outcome = Outcome(library.rados_aio_get_return_value(completion), library.rados_aio_get_version(completion))
-        library.rados_aio_release(completion)
-        self._end(token, outcome)
-
-    def _end(self, token: int, outcome: Outcome) -> None:
-        ending, _ = self._pending.pop(token)
-        with suppress(RuntimeError):  # The loop was closed without waiting for us; nobody wants to know.
-            ending.get_loop().call_soon_threadsafe(ending.set_result, outcome)
+        await all_of([*self._pending])
 
 
 async def all_of(endings: Sequence[Ending[T]]) -> list[T]:

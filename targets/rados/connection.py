@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -11,8 +10,8 @@ from typing import TypeVar
 
 from targets.errors import Retryable
 from targets.rados.completions import Completions, Ending, Outcome, Submit, done
-from targets.rados.options import RadosOptions
-from targets.rados.session import Namespace, Session
+from targets.rados.options import Namespace, RadosOptions
+from targets.rados.session import LOOKS_MAX, Libraries, Session
 
 T = TypeVar("T")
 
@@ -22,16 +21,17 @@ _THREADS = 4  # For what blocks: connecting, pages of listings, copies of large 
 class Connection:
     """Making one connects, and raises what is wrong for good; a cluster that does not answer is asked again later."""
 
-    def __init__(self, library: ctypes.CDLL, namespace: Namespace, options: RadosOptions) -> None:
-        self._library = library
+    def __init__(self, libraries: Libraries, namespace: Namespace, options: RadosOptions) -> None:
+        self._libraries = libraries
         self._namespace = namespace
         self._options = options
         self._session: Session | None = None
         self._opening: Future[None] | None = None
         with suppress(Retryable):  # The next request tries again, and tells.
             self._open()
-        self._completions = Completions(library)
-        self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="target-rados")
+        self._completions = Completions(libraries.binding.OSError)
+        self._executor = ThreadPoolExecutor(_THREADS + LOOKS_MAX, thread_name_prefix="target-rados")
+        self._looks = asyncio.Semaphore(LOOKS_MAX)
 
     async def session(self) -> Session:
         """Return the session, after opening it if need be. What asks at the same time shares one attempt."""
@@ -45,14 +45,18 @@ class Connection:
         """Do what blocks in a thread, to its end."""
         return await done(self._executor.submit(work))
 
+    async def look(self, look: Callable[[], T]) -> T:
+        """Do what waits for the cluster in a thread. A few at a time: all threads must not wait for one OSD."""
+        async with self._looks:  # Who waits for a turn here can be cancelled at once.
+            return await self.run(look)
+
     def start(self, submit: Submit, *, in_thread: bool = False) -> Ending[Outcome]:
         """Submit a request and return its outcome to come."""
-        ending: Ending[Outcome] = Ending(loop=asyncio.get_running_loop())
-        token = self._completions.expect(ending, submit)
+        ending = self._completions.expect()
         if in_thread:
-            self._executor.submit(self._completions.submit, token)
+            self._executor.submit(self._completions.submit, ending, submit)
         else:
-            self._completions.submit(token)
+            self._completions.submit(ending, submit)
         return ending
 
     async def aclose(self) -> None:
@@ -63,7 +67,7 @@ class Connection:
             await done(closer.submit(self._close))
 
     def _open(self) -> None:
-        self._session = Session(self._library, self._namespace, self._options)
+        self._session = Session(self._libraries, self._namespace, self._options)
 
     def _close(self) -> None:
         self._executor.shutdown()

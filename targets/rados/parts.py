@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from targets.errors import Unsupported
 
-ATTRIBUTE = b"backupd.parts"
+ATTRIBUTE = "backupd.parts"
 _VERSION = "1"
 
 
@@ -48,7 +48,7 @@ class Split:
         except ValueError:
             version = ""
         if version != _VERSION or found.part_bytes <= 0 or found.size_bytes < 0:
-            raise Unsupported(f"{key}: its attribute {ATTRIBUTE.decode()} is {attribute[:80]!r}, expected version 1")
+            raise Unsupported(f"{key}: its attribute {ATTRIBUTE} is {attribute[:80]!r}, expected version 1")
         return found
 
     def attribute(self) -> bytes:

@@ -3,174 +3,161 @@
 from __future__ import annotations
 
 import ctypes
-import errno
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from targets.errors import Misconfigured, PermissionDenied, TargetGone, TimedOut
+from targets.errors import Misconfigured, PermissionDenied, TimedOut, Unavailable
 from targets.rados.failures import connection_failure, failure
-from targets.rados.options import RadosOptions
+from targets.rados.listing import Listed, Listing
+from targets.rados.options import Namespace, RadosOptions
+from targets.rados.parts import ATTRIBUTE, Split
 
-_POOL_NAME_BYTES_MAX = 4096
+LOOKS_MAX = 8
+_TRIES_MAX = 100
 _MIB = 1024 * 1024
 _BESIDE_A_BODY_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Namespace:
-    """Which objects: those of a namespace in a pool. The namespace "" is the pool's own."""
+class Libraries:
+    """``binding``: the module rados; ``library``: what it is built on, for listings."""
 
-    pool: str
-    name: str
+    binding: Any
+    library: ctypes.CDLL
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One object at one moment. ``size_bytes`` is that of the whole, if it is split."""
+
+    size_bytes: int
+    version: int
+    split: Split | None
 
 
 class Session:
     """An open pool. Making one connects; Misconfigured, PermissionDenied, TimedOut or Unavailable."""
 
-    def __init__(self, library: ctypes.CDLL, namespace: Namespace, options: RadosOptions) -> None:
-        self._library = library
+    def __init__(self, libraries: Libraries, namespace: Namespace, options: RadosOptions) -> None:
+        self.binding = libraries.binding
+        self._library = libraries.library
         self._namespace = namespace
+        self._options = options
         self._listings: set[Listing] = set()
-        self._cluster = ctypes.c_void_p()
-        self.pool = ctypes.c_void_p()
-        self._check(library.rados_create(ctypes.byref(self._cluster), options.user.encode()), "rados")
+        # Without the name of the cluster keyrings are not looked for where Ceph keeps them.
+        self._cluster = self.binding.Rados(rados_id=options.user, clustername="ceph")
         try:
-            self._configure(options)
+            self._configure()
             self.part_bytes = min([options.part_bytes, *self._size_limits()])
-            self._connect(options)
-            self._open_pool()
+            self._connect()
+            self.pool = self._open_pool()
+            self._pool_id: int = self.pool.get_pool_id()
+            self._lookers = [self.pool.dup() for _ in range(LOOKS_MAX)]
         except BaseException:
-            library.rados_shutdown(self._cluster)
+            self._cluster.shutdown()
             raise
 
     def close(self) -> None:
         """Disconnect. Nothing may be under way, and nothing can be asked afterwards."""
         for listing in [*self._listings]:
             listing.close()
-        self._library.rados_ioctx_destroy(self.pool)
-        self._library.rados_shutdown(self._cluster)
+        for pool in (self.pool, *self._lookers):
+            pool.close()
+        self._cluster.shutdown()
 
     def check_pool(self) -> None:
         """Raise TargetGone if the pool was removed: its objects are as absent then as one that never was."""
-        name = ctypes.create_string_buffer(_POOL_NAME_BYTES_MAX)
-        pool_id = self._library.rados_ioctx_get_id(self.pool)
-        result = self._library.rados_pool_reverse_lookup(self._cluster, pool_id, name, len(name))
-        if result == -errno.ENOENT:
-            raise TargetGone(f"pool {self._namespace.pool} was removed\nHINT: one made anew is used after a restart")
-        if result < 0:
-            raise failure(result, f"pool {self._namespace.pool}")
+        try:
+            name = self._cluster.pool_reverse_lookup(self._pool_id)
+        except self.binding.OSError as error:
+            raise failure(-error.errno, f"pool {self._namespace.pool}") from error
+        if name is None:
+            raise self._namespace.gone()
+
+    def look(self, doing: str, name: str) -> Found | None:
+        """Return what an object is, None if it is absent. At most LOOKS_MAX threads at a time.
+
+        Attributes and size are two requests here; they are of one moment when they are of the same version.
+        """
+        looker = self._lookers.pop()  # The last version is kept with it: it must be ours.
+        try:
+            for _ in range(_TRIES_MAX):
+                attribute = dict(looker.get_xattrs(name)).get(ATTRIBUTE)
+                version = looker.get_last_version()
+                if attribute is not None:
+                    split = Split.read(name, attribute)
+                    return Found(split.size_bytes, version, split)
+                size_bytes, _mtime = looker.stat(name)
+                if looker.get_last_version() == version:
+                    return Found(size_bytes, version, None)
+        except self.binding.ObjectNotFound:
+            return None
+        except self.binding.OSError as error:
+            raise failure(-error.errno, doing) from error
+        finally:
+            self._lookers.append(looker)
+        raise Unavailable(f"{doing}: others write the same object all the time")
 
     def listing(self, prefix: str) -> Listing:
         """Return a listing of the names in the namespace that start with ``prefix``."""
-        listing = Listing(self._library, self, prefix)
+        listed = Listed(self._library, self._namespace, self._pool_id, self._options)
+        listing = Listing(listed, prefix, on_close=self._listings.discard)
         self._listings.add(listing)
         return listing
 
-    def forget(self, listing: Listing) -> None:
-        """Take notice that a listing has been closed."""
-        self._listings.discard(listing)
-
-    def _configure(self, options: RadosOptions) -> None:
-        self._check_readable("conf", options.conf)
-        if self._library.rados_conf_read_file(self._cluster, options.conf.encode()) < 0:
-            raise Misconfigured(f"option conf: {options.conf}: it cannot be parsed")
+    def _configure(self) -> None:
+        options = self._options
+        _check_readable("conf", options.conf)
+        try:
+            self._cluster.conf_read_file(options.conf)
+        except self.binding.Error as error:
+            raise Misconfigured(f"option conf: {options.conf}: it cannot be parsed") from error
         if options.keyring is not None:
-            self._check_readable("keyring", options.keyring)
-            self._set("keyring", options.keyring)
-        self._set("rados_osd_op_timeout", str(options.operation_timeout_s))
-        self._set("rados_mon_op_timeout", str(options.connect_timeout_s))
-        self._set("client_mount_timeout", str(options.connect_timeout_s))
-        # A full throttle blocks the thread that submits, which is the event loop's. How much is under way at
-        # a time is bounded above us.
-        self._set("objecter_inflight_ops", str(2**30))
-        self._set("objecter_inflight_op_bytes", str(2**50))
-        for output in ("log_to_stderr", "err_to_stderr"):
-            self._set(output, "false")  # What goes wrong is raised.
+            _check_readable("keyring", options.keyring)
+        for name, value in options.settings():
+            try:
+                self._cluster.conf_set(name, value)
+            except self.binding.Error as error:
+                raise Misconfigured(f"librados does not take {value!r} for {name}") from error
 
-    def _connect(self, options: RadosOptions) -> None:
-        result = self._library.rados_connect(self._cluster)
-        if result < 0:
-            error = connection_failure(result, f"connecting as client.{options.user} with {options.conf}")
+    def _connect(self) -> None:
+        options = self._options
+        try:
+            self._cluster.connect()
+        except self.binding.OSError as caught:
+            error = connection_failure(-caught.errno, f"connecting as client.{options.user} with {options.conf}")
             if isinstance(error, TimedOut):
-                raise TimedOut(f"{error}: no monitor within {options.connect_timeout_s} s")
+                raise TimedOut(f"{error}: no monitor within {options.connect_timeout_s} s") from caught
             if isinstance(error, Misconfigured | PermissionDenied):
                 hint = f"that file must name the monitors, and a keyring must hold the key of client.{options.user}"
-                raise type(error)(f"{error}\nHINT: {hint}")
-            raise error
+                raise type(error)(f"{error}\nHINT: {hint}") from caught
+            raise error from caught
 
-    def _open_pool(self) -> None:
-        result = self._library.rados_ioctx_create(self._cluster, self._namespace.pool.encode(), ctypes.byref(self.pool))
-        if result == -errno.ENOENT:
-            raise Misconfigured(f"pool {self._namespace.pool} does not exist\nHINT: ceph osd pool create")
-        self._check(result, f"pool {self._namespace.pool}")
-        self._library.rados_ioctx_set_namespace(self.pool, self._namespace.name.encode())
+    def _open_pool(self) -> Any:
+        try:
+            pool = self._cluster.open_ioctx(self._namespace.pool)
+        except self.binding.ObjectNotFound as error:
+            raise Misconfigured(f"pool {self._namespace.pool} does not exist\nHINT: ceph osd pool create") from error
+        except self.binding.OSError as error:
+            raise connection_failure(-error.errno, f"pool {self._namespace.pool}") from error
+        pool.set_namespace(self._namespace.name)
+        # Fail when the cluster is full, instead of waiting until it is not; and let deletions pass.
+        pool.set_osdmap_full_try()
+        return pool
 
     def _size_limits(self) -> Iterator[int]:
         """Yield what we know of the cluster's limits for a body. A request has names and values in it, too."""
         for name, unit in (("osd_max_write_size", _MIB), ("osd_max_object_size", 1)):
-            value = ctypes.create_string_buffer(64)
-            if self._library.rados_conf_get(self._cluster, name.encode(), value, len(value)) == 0:
-                yield int(value.value) * unit - _BESIDE_A_BODY_BYTES
-
-    def _check_readable(self, option: str, path: str) -> None:
-        try:
-            with Path(path).open("rb"):
-                return
-        except OSError as error:
-            raise Misconfigured(f"option {option}: {path}: {(error.strerror or '').lower()}") from error
-
-    def _set(self, name: str, value: str) -> None:
-        if self._library.rados_conf_set(self._cluster, name.encode(), value.encode()) < 0:
-            raise Misconfigured(f"librados does not take {value!r} for {name}")
-
-    def _check(self, result: int, doing: str) -> None:
-        if result < 0:
-            raise connection_failure(result, doing)
+            value = self._cluster.conf_get(name)
+            if value is not None:
+                yield int(value) * unit - _BESIDE_A_BODY_BYTES
 
 
-class Listing:
-    """Names of objects, page by page. One thread at a time."""
-
-    def __init__(self, library: ctypes.CDLL, session: Session, prefix: str) -> None:
-        self._library = library
-        self._session = session
-        self._prefix = prefix.encode()
-        self._doing = f"list {prefix or 'all'}"
-        self._handle: ctypes.c_void_p | None = None
-
-    def page(self, count_max: int, looked_at_max: int) -> tuple[list[str], bool]:
-        """Return the next names, and whether there may be more. ``looked_at_max`` bounds the time it takes."""
-        found: list[str] = []
-        for _ in range(looked_at_max):
-            name = self._next()
-            if name is None:
-                self._session.check_pool()  # The end looks the same.
-                return found, False
-            if name.startswith(self._prefix):
-                found.append(name.decode("utf-8", "surrogateescape"))
-                if len(found) == count_max:
-                    break
-        return found, True
-
-    def close(self) -> None:
-        """Release what the listing holds; may be called twice."""
-        handle, self._handle = self._handle, None
-        if handle is not None:
-            self._library.rados_nobjects_list_close(handle)
-        self._session.forget(self)
-
-    def _next(self) -> bytes | None:
-        if self._handle is None:
-            handle = ctypes.c_void_p()
-            result = self._library.rados_nobjects_list_open(self._session.pool, ctypes.byref(handle))
-            if result < 0:
-                raise failure(result, self._doing)
-            self._handle = handle
-        name = ctypes.c_char_p()
-        result = self._library.rados_nobjects_list_next(self._handle, ctypes.byref(name), None, None)
-        if result == -errno.ENOENT:
-            return None
-        if result < 0:
-            raise failure(result, self._doing)
-        return name.value
+def _check_readable(option: str, path: str) -> None:
+    try:
+        with Path(path).open("rb"):
+            return
+    except OSError as error:
+        raise Misconfigured(f"option {option}: {path}: {(error.strerror or '').lower()}") from error

@@ -8,15 +8,18 @@ from contextlib import suppress
 from targets.base import UNLIMITED_BYTES, Body, Capabilities, ObjectInfo, check_range, flat_view, range_end
 from targets.errors import Final, ObjectExists, ObjectNotFound, ShortRead, TargetError, Unavailable
 from targets.keys import is_key, validate_key, validate_prefix
+from targets.rados import binding, librados
 from targets.rados.connection import Connection
-from targets.rados.librados import load
-from targets.rados.objects import NOTHING, Found, Objects
-from targets.rados.options import RadosOptions
+from targets.rados.copies import LARGE_BYTES, fill
+from targets.rados.objects import NOTHING, Objects
+from targets.rados.options import Namespace, RadosOptions
 from targets.rados.parts import Split
-from targets.rados.session import Namespace
+from targets.rados.session import LOOKS_MAX, Found, Libraries
+from targets.rados.several import each
 
 _ATTEMPTS_MAX = 100  # So often another writer may come between.
-_GUESS_BYTES = 64 * 1024  # Read at once, with the size, when it is not known how much there is.
+_READ_BYTES_MAX = 2**31 - 1  # librados refuses to be asked for more at once.
+_DELETIONS_MAX = 64
 _PAGE_COUNT = 512
 _LOOKED_AT_MAX = 20_000  # By one page of a listing with a prefix that few names have.
 
@@ -28,16 +31,16 @@ class RadosTarget:
     touch is granted by namespace, and the operator who grants it knows the name of the target, while those of
     repositories come later. The prefix that tells repositories apart stays in the names of the objects.
 
-    An operation that is cancelled waits until its request has ended: it cannot be withdrawn, and may be
-    writing to the caller's buffer. ``operation_timeout_s`` bounds that.
+    An operation that is cancelled waits until its request has ended, as that cannot be withdrawn.
+    ``operation_timeout_s`` bounds that.
     """
 
     capabilities = Capabilities(name="rados", conditional_put=True, object_size_bytes_max=UNLIMITED_BYTES)
 
     def __init__(self, namespace: Namespace, options: RadosOptions | None = None) -> None:
-        library = load()
-        self._connection = Connection(library, namespace, options or RadosOptions())
-        self._objects = Objects(library, self._connection)
+        libraries = Libraries(binding.load(), librados.load())
+        self._connection = Connection(libraries, namespace, options or RadosOptions())
+        self._objects = Objects(libraries.binding, self._connection)
 
     async def put(self, key: str, body: Body, *, if_absent: bool = False) -> None:
         validate_key(key)
@@ -52,12 +55,10 @@ class RadosTarget:
         validate_key(key)
         check_range(key, offset=offset, length=length)
         for _ in range(_ATTEMPTS_MAX):
-            guess = memoryview(bytearray(_GUESS_BYTES if length is None else min(length, _GUESS_BYTES)))
-            found = await self._read(key, guess, offset)
-            count = range_end(key, found.size_bytes, offset=offset, length=length) - offset
-            if found.split is None and count <= guess.nbytes:
-                return bytes(guess[:count])
-            room = bytearray(count)
+            found = await self._read(key, offset, length)
+            if isinstance(found, bytes):
+                return found
+            room = bytearray(range_end(key, found.size_bytes, offset=offset, length=length) - offset)
             if await self._fill(key, found, memoryview(room), offset):
                 return bytes(room)
         raise _unsteady(f"get {key}")
@@ -67,28 +68,31 @@ class RadosTarget:
         with flat_view(buffer) as room:
             check_range(key, offset=offset, length=room.nbytes)
             for _ in range(_ATTEMPTS_MAX):
-                found = await self._read(key, room, offset)
+                found = await self._read(key, offset, room.nbytes)
+                if isinstance(found, bytes):
+                    await self._copy(room, found)
+                    return
                 range_end(key, found.size_bytes, offset=offset, length=room.nbytes)
-                if found.split is None or await self._fill(key, found, room, offset):
+                if await self._fill(key, found, room, offset):
                     return
         raise _unsteady(f"get {key}")
 
     async def head(self, key: str) -> ObjectInfo:
         validate_key(key)
-        found = await self._objects.find(f"head {key}", [key])
-        if key not in found:
+        sizes = await self._sizes(f"head {key}", [key])
+        if key not in sizes:
             raise _not_found(key)
-        return ObjectInfo(key, found[key].size_bytes)
+        return ObjectInfo(key, sizes[key])
 
     async def delete(self, key: str) -> None:
-        await self.delete_many([key])
+        validate_key(key)
+        await self._delete(f"delete {key}", key)
 
     async def delete_many(self, keys: Sequence[str]) -> None:
         for key in keys:
             validate_key(key)
-        doing = f"delete {keys[0] if len(keys) == 1 else f'{len(keys)} objects'}"
-        for key in await self._objects.remove(doing, keys):
-            await self._delete_split(key)
+        doing = f"delete {len(keys)} objects"
+        await each(keys, lambda key: self._delete(doing, key), at_a_time=_DELETIONS_MAX)
 
     async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
         """Ask for names, then for the sizes of a page of them: a listing of RADOS has names only, of all objects."""
@@ -100,10 +104,11 @@ class RadosTarget:
             while has_more:
                 names, has_more = await self._connection.run(lambda: listing.page(_PAGE_COUNT, _LOOKED_AT_MAX))
                 keys = [name for name in names if is_key(name)]
-                for key, found in (await self._objects.find(f"list {prefix}", keys)).items():
-                    yield ObjectInfo(key, found.size_bytes)
+                for key, size_bytes in (await self._sizes(f"list {prefix}", keys)).items():
+                    yield ObjectInfo(key, size_bytes)
         finally:
-            listing.close()
+            if not listing.is_closed:  # As it is when the target has been closed.
+                await self._connection.run(listing.close)
 
     async def aclose(self) -> None:
         await self._connection.aclose()
@@ -116,7 +121,7 @@ class RadosTarget:
                 return
             if if_absent:
                 raise ObjectExists(f"{key} exists already")
-            old = (await self._objects.find(doing, [key])).get(key)
+            old = await self._objects.look(doing, key)
             if old is not None and await self._objects.replace(doing, key, body, split, old):
                 await self._remove_parts(key, old)
                 return
@@ -138,14 +143,13 @@ class RadosTarget:
             await self._remove_names(key, split.names(key))
             raise  # After any other error the head may be there, or come late: its parts must stay.
 
-    async def _delete_split(self, key: str) -> None:
-        """Remove the head, so that nobody sees half of the object, then the parts."""
-        doing = f"delete {key}"
+    async def _delete(self, doing: str, key: str) -> None:
+        """Remove the object, or its head, so that nobody sees half of it, and then the parts."""
         for _ in range(_ATTEMPTS_MAX):
-            found = (await self._objects.find(doing, [key])).get(key)
+            found = await self._objects.look(doing, key)
             if found is None:
                 return
-            if await self._objects.remove_found(doing, key, found):
+            if await self._objects.remove(doing, key, found):
                 await self._remove_parts(key, found)
                 return
         raise _unsteady(doing)
@@ -156,30 +160,73 @@ class RadosTarget:
 
     async def _remove_names(self, key: str, names: Sequence[str]) -> None:
         with suppress(TargetError):  # The outcome is decided; what stays takes space and no more.
-            await self._objects.remove(f"delete {key}", names)
+            await self._objects.remove_parts(f"delete {key}", names)
 
-    async def _read(self, key: str, room: memoryview, offset: int) -> Found:
-        found = await self._objects.read(f"get {key}", key, room, offset)
-        if found is None:
-            raise _not_found(key)
-        return found
+    async def _sizes(self, doing: str, keys: Sequence[str]) -> dict[str, int]:
+        """Return the sizes of those that are there. One that seems to be empty is the head of a split one, or empty."""
+        sizes = await self._objects.sizes(doing, keys)
 
-    async def _fill(self, key: str, found: Found, room: memoryview, offset: int) -> bool:
-        """Fill ``room`` from the very object that was found; False if another one has taken its place."""
+        async def look(key: str) -> None:
+            found = await self._objects.look(doing, key)
+            if found is None:
+                del sizes[key]
+            else:
+                sizes[key] = found.size_bytes
+
+        await each([key for key, size_bytes in sizes.items() if size_bytes == 0], look, at_a_time=LOOKS_MAX)
+        return sizes
+
+    async def _read(self, key: str, offset: int, length: int | None) -> bytes | Split:
+        """Return a range in one request, so that all of it is of one object; or how the object is split.
+
+        A head has no content: whatever has some is not split, and what gives less than was asked for ends there.
+        """
         doing = f"get {key}"
-        if found.split is None:
-            return await self._objects.read(doing, key, room, offset, version=found.version) is not None
+        wanted_bytes = _READ_BYTES_MAX if length is None else max(length, 1)
+        asked_bytes = min(wanted_bytes, (await self._connection.session()).part_bytes + 1)
+        for _ in range(_ATTEMPTS_MAX):
+            content = await self._objects.read(doing, key, offset, asked_bytes)
+            if content is None:
+                raise _not_found(key)
+            if len(content) == wanted_bytes:
+                return content[:length]
+            if len(content) == asked_bytes:  # It was written with larger parts than ours.
+                asked_bytes = min(wanted_bytes, 2 * asked_bytes)
+                continue
+            if content:
+                range_end(key, offset + len(content), offset=offset, length=length)
+                return content
+            found = await self._objects.look(doing, key)
+            if found is None:
+                raise _not_found(key)
+            if found.split is not None:
+                return found.split
+            if found.size_bytes <= offset:
+                range_end(key, found.size_bytes, offset=offset, length=length)
+                return b""
+        raise _unsteady(doing)
+
+    async def _fill(self, key: str, split: Split, room: memoryview, offset: int) -> bool:
+        """Fill ``room`` from the parts of the very object that was found; False if another one has taken its place."""
+        doing = f"get {key}"
         filled = 0
-        for piece in found.split.pieces(offset, room.nbytes):
-            with room[filled : filled + piece.length] as place:
-                part = await self._objects.read(doing, found.split.name(key, piece.number), place, piece.start)
-            if part is None or part.size_bytes < piece.start + piece.length:
-                now = (await self._objects.find(doing, [key])).get(key)
-                if now is not None and now.version == found.version:
+        for piece in split.pieces(offset, room.nbytes):
+            part = await self._objects.read(doing, split.name(key, piece.number), piece.start, piece.length)
+            if part is None or len(part) < piece.length:
+                now = await self._objects.look(doing, key)
+                if now is not None and now.split == split:
                     raise ShortRead(f"{key}: part {piece.number} of it is missing or too short")
                 return False
+            with room[filled : filled + piece.length] as place:
+                await self._copy(place, part)
             filled += piece.length
         return True
+
+    async def _copy(self, room: memoryview, content: bytes) -> None:
+        if len(content) < LARGE_BYTES:
+            fill(room, content)
+        else:
+            await self._connection.run(lambda: fill(room, content))
 
 
 def _not_found(key: str) -> ObjectNotFound:

@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from targets.errors import Misconfigured
+from targets.http.client import CONNECTIONS_MAX
 
 MIB = 1024 * 1024
 PUT_BYTES_MAX = 5 * 1024 * MIB
@@ -21,7 +22,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "object_lock_mode": ("GOVERNANCE", "COMPLIANCE"),
 }
 _RANGES: dict[str, tuple[int, int]] = {
-    "connections_max": (1, 1024),
+    "connections_max": (1, CONNECTIONS_MAX),
     "multipart_above_bytes": (5 * MIB, PUT_BYTES_MAX),
     "part_bytes": (5 * MIB, PUT_BYTES_MAX),
     "object_lock_retain_days": (1, 36_500),
@@ -46,7 +47,7 @@ class S3Options:
     credentials_file: str | None = None
     addressing: str = "auto"
     ca_file: str | None = None
-    connections_max: int = 32
+    connections_max: int = CONNECTIONS_MAX
     conditional_put: bool = True
     multipart_above_bytes: int = 64 * MIB
     part_bytes: int = 16 * MIB

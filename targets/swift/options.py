@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from targets.errors import Misconfigured
+from targets.http.client import CONNECTIONS_MAX
 from targets.keys import is_key
 
 INTERFACES = ("public", "internal", "admin")
-_CONNECTIONS_MAX = 1024
 _CONTAINER_BYTES_MAX = 256
 
 _PASSWORD = ("user", "password_file", "project")
@@ -71,7 +71,7 @@ class SwiftOptions:
     storage_url: str | None = None
     storage_policy: str | None = None
     ca_file: str | None = None
-    connections_max: int = 64
+    connections_max: int = CONNECTIONS_MAX
     conditional_put: bool = False
     create_container: bool = True
 
@@ -79,8 +79,8 @@ class SwiftOptions:
         _check_url("auth_url", self.auth_url)
         if self.storage_url is not None:
             _check_url("storage_url", self.storage_url)
-        if not 1 <= self.connections_max <= _CONNECTIONS_MAX:
-            raise Misconfigured(f"option connections_max: {self.connections_max}, expected 1 to {_CONNECTIONS_MAX}")
+        if not 1 <= self.connections_max <= CONNECTIONS_MAX:
+            raise Misconfigured(f"option connections_max: {self.connections_max}, expected 1 to {CONNECTIONS_MAX}")
         if self.interface not in INTERFACES:
             raise Misconfigured(f"option interface: {self.interface!r}, expected one of {', '.join(INTERFACES)}")
         if self.auth == "keystone":

@@ -16,6 +16,7 @@ Rows = tuple[tuple[str, ...], ...]
 HOUSE: Rows = (
     ("backupd.cli",),
     ("backupd.__main__",),
+    ("backupd.simulation",),
     ("backupd.service", "backupd.rebuild", "backupd.key_commands", "backupd.offline"),
     ("backupd.loop_lag", "backupd.state_dir", "backupd.configured_targets"),
     ("backupd.api",),

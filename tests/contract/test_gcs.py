@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,10 @@ import pytest
 from targets.base import Target
 from targets.open import open_target
 from targets.testing import TargetContract
-from targets.wrappers.faults import Effect, Fault, Faults
-from targets.wrappers.retry import Retry
+from tests.contract.test_targets import failing, retried
+from tests.support.gcs_targets import with_key
 from tests.support.servers.gcs import GcsEmulator
 from tests.support.servers.gcs_service import gcs_service
-
-
-async def next_turn(_: float) -> None:
-    await asyncio.sleep(0)
 
 
 def opened(server: GcsEmulator, **options: Any) -> Target:
@@ -33,9 +28,17 @@ class TestService(TargetContract):
     @pytest.fixture
     async def target(self, tmp_path: Path) -> AsyncIterator[Target]:
         async with gcs_service() as service:
-            key = service.tokens.write_key_file(tmp_path / "key.json")
-            target = open_target("gs://bucket/backups", endpoint=service.endpoint, credentials_file=str(key))
+            target = with_key(service, tmp_path)
             yield target
+            await target.aclose()
+
+
+class TestServiceThatFails(TargetContract):
+    @pytest.fixture
+    async def target(self, tmp_path: Path) -> AsyncIterator[Target]:
+        async with gcs_service() as service:
+            target = with_key(service, tmp_path)
+            yield retried(failing(target))
             await target.aclose()
 
 
@@ -52,12 +55,7 @@ class TestFakeGcsServerRetried(TargetContract):
 
     @pytest.fixture
     async def target(self, fake_gcs: GcsEmulator) -> AsyncIterator[Target]:
-        faults = (
-            Fault(probability=0.2),
-            Fault(operation="list", after_objects=3, probability=0.3),
-            Fault(effect=Effect.LOST_RESPONSE, probability=0.2),
-        )
-        target = Retry(Faults(opened(fake_gcs), faults, seed=1), retries_max=30, timeout_s=30, sleep=next_turn)
+        target = retried(failing(opened(fake_gcs)))
         yield target
         await target.aclose()
 

@@ -13,9 +13,8 @@ from targets.base import Target
 from targets.errors import ObjectNotFound
 from targets.swift import Place, SwiftOptions, SwiftTarget
 from targets.testing import TargetContract
-from targets.wrappers.faults import Effect, Fault, Faults
 from targets.wrappers.single_writer import SingleWriter
-from tests.contract.test_targets import limited, retried
+from tests.contract.test_targets import failing, limited, retried
 from tests.support.servers.keystone import Keystone
 from tests.support.servers.rgw import Rgw
 from tests.support.servers.swift import Swift
@@ -56,13 +55,8 @@ class TestSwiftStack(TargetContract):
 
     @pytest.fixture
     async def target(self, swift: Swift, tmp_path: Path) -> AsyncIterator[Target]:
-        faults = (
-            Fault(probability=0.2),
-            Fault(operation="list", after_objects=3, probability=0.2),
-            Fault(effect=Effect.LOST_RESPONSE, probability=0.2),
-        )
         swift_target = SwiftTarget(Place(swift.container(), "site-1/backups/"), v1(swift, tmp_path))
-        yield retried(limited(SingleWriter(Faults(swift_target, faults, seed=1)), operations_max=8))
+        yield retried(limited(SingleWriter(failing(swift_target)), operations_max=8))
         await swift_target.aclose()
 
 
@@ -80,6 +74,15 @@ class TestSwiftWithKeystone(SwiftContract):
             yield target
 
 
+class TestSwiftWithKeystoneThatFails(TargetContract):
+    many_count = MANY_COUNT
+
+    @pytest.fixture
+    async def target(self, swift_keystone: Swift, keystone_options: SwiftOptions) -> AsyncIterator[Target]:
+        async with opened(keystone_options, swift_keystone.container()) as target:
+            yield retried(SingleWriter(failing(target)))
+
+
 class TestSwiftOfRgw(TargetContract):
     """Its pages are of 1000 objects."""
 
@@ -89,10 +92,10 @@ class TestSwiftOfRgw(TargetContract):
             yield await awake(target)
 
 
-class TestSwiftOfRgwWithSingleWriter(TargetContract):
+class TestSwiftOfRgwThatFails(TargetContract):
     many_count = MANY_COUNT
 
     @pytest.fixture
     async def target(self, rgw: Rgw, tmp_path: Path) -> AsyncIterator[Target]:
         async with opened(on_rgw(rgw, tmp_path), f"swift-{uuid.uuid4()}") as target:
-            yield SingleWriter(await awake(target))
+            yield retried(SingleWriter(failing(await awake(target))))

@@ -33,6 +33,16 @@ def retried(inner: Target) -> Target:
     return Retry(inner, retries_max=30, timeout_s=30, sleep=next_turn)
 
 
+def failing(inner: Target) -> Target:
+    """Return a target that fails at times, before, in the middle and after."""
+    faults = (
+        Fault(probability=0.2),
+        Fault(operation="list", after_objects=3, probability=0.2),
+        Fault(effect=Effect.LOST_RESPONSE, probability=0.2),
+    )
+    return Faults(inner, faults, seed=1)
+
+
 def limited(inner: Target, *, operations_max: int) -> Target:
     return Limit(inner, operations_max=operations_max, monotonic=lambda: 0.0)
 
@@ -49,6 +59,14 @@ class TestLocal(TargetContract):
         target = LocalTarget(tmp_path)
         yield target
         assert [*(tmp_path / ".tmp").iterdir()] == []
+        await target.aclose()
+
+
+class TestLocalThatFails(TargetContract):
+    @pytest.fixture
+    async def target(self, tmp_path: Path) -> AsyncIterator[Target]:
+        target = LocalTarget(tmp_path, LocalOptions(fsync=False))
+        yield retried(failing(target))
         await target.aclose()
 
 

@@ -9,10 +9,13 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from backupd.repository import description, keyring, manifest
+from backupd.repository import condemned, description, forward, keyring, manifest, writer
+from backupd.repository.condemned import Condemnation
 from backupd.repository.description import Description
+from backupd.repository.forward import Place
 from backupd.repository.keyring import Keyring
 from backupd.repository.manifest import Manifest
+from backupd.repository.writer import Writer
 from chunker import node
 from chunker.digest import Ids, Kind
 from chunker.frame import OVERHEAD_BYTES_MAX, FrameWriter
@@ -24,6 +27,8 @@ DIRECTORY = Path(__file__).parent / "v1"
 KEYS = RepositoryKeys(repository_id=bytes(range(16)), id_key=bytes(range(32, 64)), data_key=bytes(range(64, 96)))
 MASTER_KEY = bytes(range(96, 128))
 PACK_ID = bytes(range(160, 176))
+OTHER_PACK_ID = bytes(range(176, 192))
+CATALOG_ID = bytes(range(192, 208)).hex()
 BACKUP_ID = "7d444840-9dc0-4d5b-8f5c-2d1d7a0c2e11"
 COMPRESSIBLE = b"chunked " * 8
 RANDOM = b"".join(hashlib.sha256(bytes([n])).digest() for n in range(2))
@@ -99,6 +104,18 @@ def master_key_file() -> bytes:
     return keyring.line(MASTER_KEY).encode() + b"\n"
 
 
+def moved() -> bytes:
+    return forward.encode(PACK_ID, {0: Place(OTHER_PACK_ID, 0, 83), 83: Place(OTHER_PACK_ID, 1000, 124)})
+
+
+def condemnation() -> bytes:
+    return condemned.encode(Condemnation(CATALOG_ID, 7, [OTHER_PACK_ID, PACK_ID]))
+
+
+def written_by() -> bytes:
+    return writer.encode(Writer(CATALOG_ID, "node-1:/var/lib/backupd"))
+
+
 FILES: dict[str, Callable[[], bytes]] = {
     "frame-zstd-encrypted.bin": lambda: frame(COMPRESSIBLE),
     "frame-raw-encrypted.bin": lambda: frame(RANDOM),
@@ -107,6 +124,9 @@ FILES: dict[str, Callable[[], bytes]] = {
     "pack.bin": pack,
     "node.bin": tree_node,
     "manifest.bin": published_manifest,
+    "forward.bin": moved,
+    "condemned.bin": condemnation,
+    "writer.json": written_by,
     "repository.json": repository,
     "master.key": master_key_file,
 }

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from backupd.repository import description, keyring, manifest
+from backupd.repository import condemned, description, forward, keyring, manifest, writer
+from backupd.repository.forward import Place
+from backupd.repository.writer import Writer
 from chunker import node, pack
 from chunker.digest import Ids, Kind
 from chunker.frame import FrameReader
@@ -87,3 +89,20 @@ def test_p8_old_released_repository_opens_with_the_released_key(tmp_path: Path) 
     path.write_bytes(stored("master.key"))
     path.chmod(0o600)
     assert description.read(stored("repository.json"), keyring.load(path)).keys == golden.KEYS
+
+
+def test_p8_old_released_forward_decodes() -> None:
+    assert forward.decode(golden.PACK_ID, stored("forward.bin")) == {
+        0: Place(golden.OTHER_PACK_ID, 0, 83),
+        83: Place(golden.OTHER_PACK_ID, 1000, 124),
+    }
+
+
+def test_p8_old_released_condemnation_decodes() -> None:
+    found = condemned.decode(golden.CATALOG_ID, stored("condemned.bin"))
+    assert (found.epoch, found.pack_ids) == (7, [golden.PACK_ID, golden.OTHER_PACK_ID])
+
+
+def test_p8_old_released_writer_decodes() -> None:
+    found = writer.decode(golden.CATALOG_ID, stored("writer.json"))
+    assert found == Writer(golden.CATALOG_ID, "node-1:/var/lib/backupd")

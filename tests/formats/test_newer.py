@@ -8,7 +8,8 @@ import re
 import pytest
 import xxhash
 
-from backupd.repository import description, manifest
+from backupd.errors import CorruptObject
+from backupd.repository import condemned, description, forward, manifest, writer
 from chunker import node, pack
 from chunker.digest import Ids, Kind
 from chunker.errors import UnknownFormat
@@ -73,3 +74,26 @@ def test_p8_old_a_repository_of_a_newer_version_is_refused_by_name() -> None:
     expected = re.escape("repository.json: version 2; this reader knows 1")
     with pytest.raises(UnknownFormat, match=f"^{expected}$"):
         description.read(newer, golden.ring())
+
+
+def test_p8_old_a_forward_of_a_newer_version_is_refused_by_name() -> None:
+    with pytest.raises(UnknownFormat, match=r"^forward version b'2'; this reader knows b'1'$"):
+        forward.decode(golden.PACK_ID, golden.moved().replace(b"BKDFWRD1", b"BKDFWRD2"))
+
+
+def test_p8_old_a_condemnation_of_a_newer_version_is_refused_by_name() -> None:
+    with pytest.raises(UnknownFormat, match=r"^condemnation version b'2'; this reader knows b'1'$"):
+        condemned.decode(golden.CATALOG_ID, golden.condemnation().replace(b"BKDCOND1", b"BKDCOND2"))
+
+
+def test_p8_old_a_writer_of_a_newer_version_is_refused_by_name() -> None:
+    with pytest.raises(UnknownFormat, match=r"^writer version 2; this reader knows 1$"):
+        writer.decode(golden.CATALOG_ID, golden.written_by().replace(b'"version":1', b'"version":2'))
+
+
+@pytest.mark.parametrize("bit", range(8 * len(golden.moved())))
+def test_p3_tell_no_bit_of_a_forward_can_flip_unnoticed(bit: int) -> None:
+    body = bytearray(golden.moved())
+    body[bit // 8] ^= 1 << bit % 8
+    with pytest.raises((CorruptObject, UnknownFormat)):
+        forward.decode(golden.PACK_ID, bytes(body))

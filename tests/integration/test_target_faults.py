@@ -101,18 +101,28 @@ def unfinished(target: Path) -> list[str]:
     return [path.name for path in found]
 
 
-async def test_space_that_ends_at_any_system_call_costs_that_backup_only(tmp_path: Path, disk: Path) -> None:
+@pytest.mark.parametrize(
+    ("number_of_error", "code"),
+    [
+        (errno.ENOSPC, "target.quota_exceeded"),
+        (errno.EDQUOT, "target.quota_exceeded"),
+        (errno.EIO, "target.unavailable"),
+    ],
+)
+async def test_disk_that_fails_at_any_system_call_costs_that_backup_only(
+    tmp_path: Path, disk: Path, number_of_error: int, code: str
+) -> None:
     (tmp_path / "target").mkdir()
     files = FailingFiles()
     target = LocalTarget(tmp_path / "target", files=files)
     failed = 0
     async with rig(target=target) as over:
         for number in range(1, 1000):
-            files.fail(number, errno.ENOSPC)
+            files.fail(number, number_of_error)
             try:
                 await back_up(over, disk)
             except Exception as error:  # noqa: BLE001 - what a job of the daemon tells its owner
-                assert failure_of(error).code == "target.quota_exceeded"  # noqa: PT017 - some succeed
+                assert failure_of(error).code == code  # noqa: PT017 - some succeed
                 failed += 1
             has_passed = len(files.calls) < number
             assert not unfinished(tmp_path / "target") or files.calls[number - 1] == "unlink"

@@ -36,11 +36,12 @@ class Launcher:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
-    def kill_at(self, place: Place, step: int) -> str | None:
-        """Run the daemon of ``place`` until it dies at a step, and say at which; None when it came to an end."""
+    def kill_at(self, place: Place, step: int, *, reads: bool = True, command: str = "serve") -> str | None:
+        """Run the daemon of ``place``, or a command, until it dies at a step; say at which, None if at none."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps({"config": str(place.config), "last_step": step}) + "\n")
+        request = {"config": str(place.config), "last_step": step, "reads": reads, "command": command}
+        self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         answer = json.loads(self._process.stdout.readline())
         assert answer["status"] == (-signal.SIGKILL if answer["died_at"] else 0), answer
@@ -80,13 +81,23 @@ class Saved:
 
 
 async def at_each_step(
-    place: Place, launcher: Launcher, check: Callable[[], Awaitable[None]], *, share: int, shares: int
+    place: Place,
+    launcher: Launcher,
+    check: Callable[[], Awaitable[None]],
+    *,
+    share: int,
+    shares: int,
+    reads: bool = True,
+    command: str = "serve",
 ) -> int:
-    """Let the daemon of ``place`` die at every step of a share, and check each time; return how many there are."""
+    """Let the daemon of ``place``, or a command, die at each step of a share, check, and return how many there are.
+
+    Reads are steps, too, where it matters what is in flight; a crash between two of them leaves the same state.
+    """
     saved = Saved(place)
     for step in itertools.count(1 + share, shares):
         saved.bring_back()
-        died_at = launcher.kill_at(place, step)
+        died_at = launcher.kill_at(place, step, reads=reads, command=command)
         if died_at is None:
             return step - 1
         try:

@@ -23,17 +23,18 @@ from typing import Any, NoReturn
 
 import aiohttp
 
+from backupd import key_commands
 from backupd.config import load
 from backupd.service import running
 from targets.local.files import LocalFiles
 from tests.support.api import Api
 
 _WRITES = ("write", "pwrite")
-_CALLS = (
+_CHANGES = (
     *_WRITES,
     *("open", "mkdir", "link", "rename", "replace", "unlink", "ftruncate", "fsync", "setxattr", "removexattr"),
-    *("pread", "preadv"),
 )
+_READS = ("pread", "preadv")
 _CHANGING = ("INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "ALTER", "PRAGMA USER_VERSION =")
 
 
@@ -57,9 +58,9 @@ class Steps:
         signal.pause()
         raise AssertionError("a killed process goes on")
 
-    def count_calls(self) -> None:
+    def count_calls(self, *, reads: bool) -> None:
         """Make each system call that matters a step."""
-        for name in _CALLS:
+        for name in (*_CHANGES, *_READS) if reads else _CHANGES:
             original = getattr(os, name)
             setattr(os, name, self._counted(name, original))
             if getattr(LocalFiles, name, None) is original:  # Held since its import.
@@ -113,6 +114,10 @@ class _Transactions:
                 self._steps.die(words.splitlines()[0])
 
 
+async def _rotate(config: Path) -> None:
+    await key_commands.rotate(load(config))
+
+
 async def _serve_until_idle(config: Path) -> None:
     async with running(load(config)) as url, aiohttp.ClientSession() as session:
         api = Api(url, session)
@@ -120,15 +125,18 @@ async def _serve_until_idle(config: Path) -> None:
             await api.succeeded(job)
 
 
-def _run(config: Path, last_step: int) -> dict[str, Any]:
-    """Run a daemon in a fork until its jobs have ended or it dies; return the step that it died at."""
+_COMMANDS = {"serve": _serve_until_idle, "rotate": _rotate}
+
+
+def _run(config: Path, last_step: int, *, reads: bool, command: str) -> dict[str, Any]:
+    """Run a daemon until its jobs have ended, or a command, in a fork; return the step that it died at."""
     read_end, write_end = os.pipe()
     child = os.fork()
     if child == 0:
         steps = Steps(last_step, write_end)
         steps.count_transactions()
-        steps.count_calls()
-        asyncio.run(_serve_until_idle(config))
+        steps.count_calls(reads=reads)
+        asyncio.run(_COMMANDS[command](config))
         os._exit(0)
     os.close(write_end)
     _, status = os.waitpid(child, 0)
@@ -140,7 +148,8 @@ def main() -> None:
     """Answer requests until there are no more."""
     for line in sys.stdin:
         request = json.loads(line)
-        sys.stdout.write(json.dumps(_run(Path(request["config"]), request["last_step"])) + "\n")
+        config = Path(request.pop("config"))
+        sys.stdout.write(json.dumps(_run(config, **request)) + "\n")
         sys.stdout.flush()
 
 

@@ -1,4 +1,4 @@
-"""The target that ``docs/writing-a-target.md`` shows, as an installed package."""
+"""The packages that the pages for who writes a target or a source show, as if they were installed."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-PAGE = Path(__file__).parents[2] / "docs" / "writing-a-target.md"
+_DOCS = Path(__file__).parents[2] / "docs"
+TARGET_PAGE = _DOCS / "writing-a-target.md"
+SOURCE_PAGE = _DOCS / "writing-a-source.md"
 
 
-def blocks(language: str) -> list[str]:
+def blocks(language: str, page: Path = TARGET_PAGE) -> list[str]:
     """Return the code on the page that is in this language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
 
 
 def install(directory: Path, *, module: str, project: dict[str, Any], code: str) -> None:
@@ -29,7 +31,7 @@ def install(directory: Path, *, module: str, project: dict[str, Any], code: str)
     (information / "entry_points.txt").write_text("\n".join(groups))
 
 
-def install_page(directory: Path) -> None:
+def install_page(directory: Path, page: Path = TARGET_PAGE) -> None:
     """Install the package of the page."""
-    project = tomllib.loads(blocks("toml")[0])["project"]
-    install(directory, module="backupd_sqlite", project=project, code=blocks("python")[0])
+    project = tomllib.loads(blocks("toml", page)[0])["project"]
+    install(directory, module=project["name"].replace("-", "_"), project=project, code=blocks("python", page)[0])

@@ -9,7 +9,7 @@ from backupd.api.body import read_body
 from backupd.api.context import project_of, services
 from backupd.api.query import check_query
 from backupd.api.v1.description import described
-from backupd.application.backups import NewBackup
+from backupd.application.backups import NewBackup, NewHold
 
 routes = web.RouteTableDef()
 
@@ -43,8 +43,26 @@ async def show(request: web.Request) -> web.Response:
     """Show one backup."""
     backup = await services(request).backups.one(project_of(request), request.match_info["id"])
     condition = await services(request).condition.of_backup(project_of(request), backup.id)
+    held = await services(request).backups.held(backup)
     copies = await services(request).copies.of(backup.id)
-    return web.json_response(views.backup(backup, copies, condition=condition))
+    return web.json_response({**views.backup(backup, copies, condition=condition), "hold": views.hold(held)})
+
+
+@routes.put("/v1/backups/{id}/hold")
+@described(NewHold, is_body_needed=False)
+async def hold(request: web.Request) -> web.Response:
+    """Keep one backup from being deleted."""
+    new = await read_body(request, NewHold) if request.body_exists else NewHold()
+    held = await services(request).backups.hold(project_of(request), request.match_info["id"], new)
+    return web.json_response(views.hold(held))
+
+
+@routes.delete("/v1/backups/{id}/hold")
+@described(status=204)
+async def release(request: web.Request) -> web.Response:
+    """End the hold on one backup."""
+    await services(request).backups.release(project_of(request), request.match_info["id"])
+    return web.Response(status=204)
 
 
 @routes.delete("/v1/backups/{id}")

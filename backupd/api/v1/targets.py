@@ -9,6 +9,7 @@ from backupd.api.body import read_body
 from backupd.api.context import project_of, services
 from backupd.api.query import check_query
 from backupd.api.v1.description import described
+from backupd.application.collections import NewCollection
 from backupd.application.copies import NewProbe
 
 routes = web.RouteTableDef()
@@ -35,3 +36,13 @@ async def probe(request: web.Request) -> web.Response:
     wanted = await read_body(request, NewProbe) if request.body_exists else NewProbe()
     name = request.match_info["name"]
     return views.started(await services(request).copies.probe(project_of(request), name, is_quick=wanted.quick))
+
+
+@routes.post("/v1/targets/{name}/collections")
+@described(NewCollection, status=202, is_body_needed=False)
+async def collect(request: web.Request) -> web.Response:
+    """Start to delete what no backup needs any more, or to find out what that would be."""
+    wanted = await read_body(request, NewCollection) if request.body_exists else NewCollection()
+    return views.started(
+        await services(request).collections.create(project_of(request), request.match_info["name"], wanted)
+    )

@@ -81,12 +81,17 @@ async def test_a_server_killed_in_the_middle_of_a_backup_costs_time_only(daemon:
     await check_restore(daemon, job["backup_id"])
 
 
-async def test_a_server_killed_in_the_middle_of_a_restore_costs_time_only(daemon: Daemon, store: Store) -> None:
+async def test_a_server_killed_in_the_middle_of_a_restore_costs_time_only_and_leaves_nothing_open(
+    daemon: Daemon, store: Store
+) -> None:
     backup = await daemon.back_up(await add_disk(daemon, store.name))
+    await check_restore(daemon, backup["id"])
+    descriptors = daemon.descriptors()
     job = await daemon.progressed(await daemon.start_restore(backup, daemon.place.restores / "disk"))
     await strike(store.kill, store.start, for_s=1)
     await daemon.succeeded(job)
     assert (daemon.place.restores / "disk").read_bytes() == CONTENT
+    assert len(daemon.descriptors()) <= len(descriptors)
 
 
 async def test_a_server_that_hangs_longer_than_a_request_may_take_costs_time_only(daemon: Daemon, store: Store) -> None:

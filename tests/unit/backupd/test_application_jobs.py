@@ -28,7 +28,7 @@ async def backup(world: World) -> Backup:
 async def test_a_restore_is_a_job_with_its_destination(world: World, backup: Backup) -> None:
     path = str(world.restores / "new.img")
     job = await world.application.restores.create(PROJECT, NewRestore(backup=backup.id, path=path))
-    assert (job.kind, job.request) == (JobKind.RESTORE, {"path": path, "overwrite": False})
+    assert (job.kind, job.request) == (JobKind.RESTORE, {"path": path, "overwrite": False, "allow_damaged": False})
     assert await world.catalog.job(PROJECT, job.id) == job
     assert world.worker.wakes == 2
 
@@ -90,10 +90,13 @@ async def test_an_unknown_backup_is_not_found(world: World) -> None:
         await world.application.verifications.create(PROJECT, NewVerification(backup="none"))
 
 
-async def test_a_backup_in_use_is_not_deleted(world: World, backup: Backup) -> None:
-    await world.application.verifications.create(PROJECT, NewVerification(backup=backup.id))
-    with pytest.raises(Conflict):
-        await world.application.backups.delete(PROJECT, backup.id)
+async def test_a_backup_in_use_is_deleted_when_nobody_uses_it_any_more(world: World, backup: Backup) -> None:
+    used = await world.application.verifications.create(PROJECT, NewVerification(backup=backup.id))
+    deletion = await world.application.backups.delete(PROJECT, backup.id)
+    queued = await world.application.jobs.all(PROJECT, state=JobState.QUEUED)
+    assert [one.id for one in queued] == [deletion.id, used.id]
+    claimed = [await world.catalog.claim_job(owner, lease_s=60) for owner in ("one", "other")]
+    assert [one and one.id for one in claimed] == [used.id, None]
 
 
 async def test_jobs_are_listed_by_state_and_kind(world: World, backup: Backup) -> None:

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from backupd.application.backup_types import NewBackupType
-from backupd.application.backups import NewBackup
+from backupd.application.backups import NewBackup, NewHold
 from backupd.application.restores import NewRestore
-from backupd.application.verifications import NewVerification
 from backupd.application.volumes import VolumeChange
 from backupd.config import RetentionConfig
 from backupd.errors import NotFound
@@ -70,23 +69,26 @@ async def test_applied_once_more_it_does_nothing(world: World) -> None:
     assert await apply(world) == []
 
 
-async def test_a_backup_in_use_stays_and_goes_after_the_next_one(world: World) -> None:
-    first, *others = await add_backups(world, 3)
+async def test_a_backup_in_use_goes_when_its_use_has_ended(world: World) -> None:
+    first, *_ = await add_backups(world, 3)
     path = str(world.restores / "new.img")
     restore = await world.application.restores.create(PROJECT, NewRestore(backup=first.id, path=path))
-    assert await apply(world) == []
-    assert await states(world, [first]) == ["available"]
+    (deletion,) = await apply(world)
     claimed = await world.claim_job()
     assert claimed.id == restore.id
+    assert await world.catalog.claim_job("worker", 60.0) is None
     await world.end_job(claimed, JobState.SUCCEEDED)
-    others.append(await world.add_backup())
-    assert [job.backup_id for job in await apply(world)] == [first.id, others[0].id]
+    assert (await world.claim_job()).id == deletion.id
 
 
-async def test_one_that_is_in_use_keeps_no_other(world: World) -> None:
-    first, second, *_ = await add_backups(world, 4)
-    await world.application.verifications.create(PROJECT, NewVerification(backup=first.id))
-    assert [job.backup_id for job in await apply(world)] == [second.id]
+async def test_a_held_backup_is_not_let_go(world: World) -> None:
+    first, *_ = await add_backups(world, 3)
+    await world.application.backups.hold(PROJECT, first.id, NewHold(reason="audit"))
+    assert await apply(world) == []
+    judged = await world.application.retention.of_volume(PROJECT, "disk")
+    assert judged.backups[-1].verdict.reasons == ("held",)
+    await world.application.backups.release(PROJECT, first.id)
+    assert [job.backup_id for job in await apply(world)] == [first.id]
 
 
 async def test_a_type_without_retention_lets_nothing_go(world: World) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ import pytest
 
 from backupd.catalog.store import Catalog
 from backupd.errors import Conflict, LeaseLost, NotFound
-from backupd.model import Backup, BackupState, Failure, Job, JobKind, JobState, Progress
+from backupd.model import Backup, BackupState, Failure, Hold, Job, JobKind, JobState, Progress
 from tests.support.builders import (
+    LEASE_S,
     PROJECT,
     RESULT,
     START,
@@ -152,24 +154,60 @@ async def test_a_backup_that_is_being_created_is_not_deleted(catalog: Catalog) -
         await begin_delete(catalog, await catalog.backup(PROJECT, job.of_backup))
 
 
-@pytest.mark.parametrize("kind", [JobKind.RESTORE, JobKind.VERIFY])
-async def test_a_backup_in_use_is_not_deleted(catalog: Catalog, kind: JobKind) -> None:
+@pytest.mark.parametrize("kind", [JobKind.RESTORE, JobKind.VERIFY, JobKind.COPY])
+async def test_a_deletion_waits_for_who_uses_the_backup(catalog: Catalog, kind: JobKind) -> None:
     backup = await add_available(catalog)
     user = await add_queued(catalog, backup, kind=kind)
-    with pytest.raises(Conflict, match=f"in use by {kind} job {user.id}"):
-        await begin_delete(catalog, backup)
-    assert await state_of(catalog, user) == (JobState.QUEUED, BackupState.AVAILABLE)
-    await finish(catalog, await claim(catalog, user), JobState.SUCCEEDED)
-    await begin_delete(catalog, backup)
+    deletion = await begin_delete(catalog, backup)
+    await claim(catalog, user)
+    assert await catalog.claim_job("node-a", LEASE_S) is None
+    await finish(catalog, replace(user, fence=1), JobState.SUCCEEDED)
+    await claim(catalog, deletion)
 
 
-async def test_the_parent_of_a_backup_in_creation_is_not_deleted(catalog: Catalog) -> None:
+async def test_the_deletion_of_a_parent_waits_for_the_backup_in_creation(catalog: Catalog) -> None:
     volume = await add_volume(catalog)
     parent = await add_available(catalog, volume)
     child = await add_creating(catalog, volume, parent_id=parent.id)
-    with pytest.raises(Conflict, match=f"parent of backup {child.backup_id}"):
-        await begin_delete(catalog, parent)
-    assert (await catalog.backup(PROJECT, parent.id)).state is BackupState.AVAILABLE
+    deletion = await begin_delete(catalog, parent)
+    claimed = await claim(catalog, child)
+    assert await catalog.claim_job("node-a", LEASE_S) is None
+    await publish(catalog, claimed)
+    await finish(catalog, claimed, JobState.SUCCEEDED)
+    await claim(catalog, deletion)
+
+
+async def test_a_deletion_that_waits_can_be_cancelled(catalog: Catalog) -> None:
+    volume = await add_volume(catalog)
+    parent = await add_available(catalog, volume)
+    await add_creating(catalog, volume, parent_id=parent.id)
+    await catalog.request_cancel(PROJECT, (await begin_delete(catalog, parent)).id)
+    assert await catalog.backup(PROJECT, parent.id) == parent
+
+
+async def test_parents_and_children_may_be_deleted_at_the_same_time(catalog: Catalog) -> None:
+    volume = await add_volume(catalog)
+    parent = await add_available(catalog, volume)
+    child = await add_available(catalog, volume, parent_id=parent.id)
+    deletions = {(await begin_delete(catalog, one)).id for one in (parent, child)}
+    assert {(await claim(catalog)).id for _ in deletions} == deletions
+
+
+async def test_a_held_backup_is_not_deleted_before_it_is_released(catalog: Catalog) -> None:
+    backup = await add_available(catalog)
+    await catalog.hold_backup(Hold(backup.id, "audit of May", START))
+    with pytest.raises(Conflict, match="is held: audit of May"):
+        await begin_delete(catalog, backup)
+    assert (await catalog.backup(PROJECT, backup.id)).state is BackupState.AVAILABLE
+    await catalog.release_backup(backup.id)
+    await begin_delete(catalog, backup)
+
+
+async def test_a_backup_that_is_being_deleted_is_not_held_any_more(catalog: Catalog) -> None:
+    backup = await add_available(catalog)
+    await begin_delete(catalog, backup)
+    with pytest.raises(Conflict, match="is deleting"):
+        await catalog.hold_backup(Hold(backup.id, "too late", START))
 
 
 async def test_a_backup_that_is_going_away_is_not_restored(catalog: Catalog) -> None:

@@ -23,6 +23,9 @@ from backupd.config import (
     load,
 )
 from backupd.errors import ConfigError
+from targets.gcs import GcsOptions
+from targets.s3 import S3Options
+from targets.swift import SwiftOptions
 
 PAGE = Path(__file__).parents[3] / "docs" / "configuration.md"
 TARGET = '[targets.local]\nurl = "file:///srv/backups"\n'
@@ -55,6 +58,17 @@ def test_a_target_inherits_the_defaults_and_overrides_them(file: Path) -> None:
     text = f"[defaults]\nretries_max = 7\noperations_max = 3\n{TARGET}operations_max = 1\n"
     target = read(file, text).targets["local"]
     assert (target.retries_max, target.operations_max) == (7, 1)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [GcsOptions(), S3Options(), SwiftOptions(auth="v1", auth_url="http://host/auth", user="user", key_file="/key")],
+)
+def test_a_target_may_have_no_more_operations_than_it_has_connections(
+    file: Path, options: GcsOptions | S3Options | SwiftOptions
+) -> None:
+    (problem,) = problems(file, f"{TARGET}operations_max = {options.connections_max + 1}\n")
+    assert problem.startswith("targets.local.operations_max")
 
 
 def test_the_tree_is_frozen(file: Path) -> None:

@@ -15,9 +15,8 @@ from targets.errors import (
     TargetGone,
     TimedOut,
 )
-from targets.rados import Namespace, RadosOptions, RadosTarget
-from targets.rados.librados import load
-from targets.rados.session import Session
+from targets.rados import Namespace, RadosOptions, RadosTarget, binding, librados
+from targets.rados.session import Libraries, Session
 from targets.testing import keys
 from targets.wrappers.retry import Retry
 from tests.support.api import Api
@@ -105,7 +104,7 @@ class TestHanging:
             for _ in range(32):
                 group.create_task(write())
         options = RadosOptions(conf=str(ceph.conf), operation_timeout_s=TIMEOUT_S)
-        session = Session(load(), Namespace(POOL, namespace), options)
+        session = Session(Libraries(binding.load(), librados.load()), Namespace(POOL, namespace), options)
         listing = session.listing("")
         assert listing.page(1, 1)[1]
         with osd_paused(ceph), pytest.raises(TimedOut, match="list all"):

@@ -11,12 +11,12 @@ from backupd.pipeline.progress import ProgressMeter
 from backupd.pipeline.stored import StoredChunks
 from backupd.pipeline.verify import VerifyPipeline
 from backupd.repository.repository import Repository
+from backupd.simulation.loop import LoopClock
 from chunker.digest import Kind
 from chunker.node import Pointer
 from chunker.pack import PackEntry
 from chunker.sources.memory import MemoryVolume
 from tests.support.rig import BUDGET_BYTES, rig
-from tests.support.simulated_loop import LoopClock
 
 PACKS = 40
 CHUNKS_PER_PACK = 1000

@@ -13,13 +13,13 @@ from backupd.pipeline.budget import ByteBudget
 from backupd.pipeline.room import CHUNK_PACK_SIZE_BYTES, NODE_PACK_SIZE_BYTES
 from backupd.pipeline.workers import Workers
 from backupd.repository.manifest import Manifest
+from backupd.simulation.loop import run_simulated
 from chunker.extents import Extent
 from chunker.sources.memory import MemoryVolume
 from targets.base import Body, Target
 from targets.memory import MemoryTarget
 from targets.wrappers.faults import Effect, Fault, Faults
 from tests.support.rig import BUDGET_BYTES, rig
-from tests.support.simulated_loop import run_simulated
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 CHUNK = 64 * KIB

@@ -8,13 +8,13 @@ from random import Random
 
 import pytest
 
+from backupd.simulation.loop import LoopClock, run_simulated
 from targets.base import Target
 from targets.memory import MemoryTarget
 from targets.probe import FULL, Outcome, ProbeReport, doubts, essentials, probe, unfit
 from targets.wrappers.faults import Effect, Fault, Faults
 from targets.wrappers.single_writer import SingleWriter
 from tests.support import liars
-from tests.support.simulated_loop import LoopClock, run_simulated
 
 SMALL = replace(
     FULL,

@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 
+from backupd.simulation.loop import LoopClock, run_simulated
 from targets.base import ObjectInfo, Target
 from targets.errors import Throttled, Unavailable
 from targets.local import LocalOptions, LocalTarget
@@ -17,7 +18,6 @@ from targets.probe import FULL, Outcome, ProbeReport, UnknownReport, doubts, ess
 from targets.wrappers.faults import Effect, Fault, Faults
 from targets.wrappers.single_writer import SingleWriter
 from tests.support import liars
-from tests.support.simulated_loop import LoopClock, run_simulated
 
 CLOCK = LoopClock()
 SMALL = replace(

@@ -33,18 +33,30 @@ class Lifeline:
         self._going = asyncio.Event()
         self._going.set()
         self._is_buried = False
+        self._steps_left: int | None = None
 
     def cut(self) -> None:
         self._going.clear()
 
+    def cut_after(self, steps: int) -> None:
+        """Cut it when the daemon has asked, or heard, that often: at any await that there is."""
+        self._steps_left = steps
+
     def resume(self) -> None:
+        self._steps_left = None
         self._going.set()
 
     def bury(self) -> None:
+        self._steps_left = None
         self._is_buried = True
         self._going.set()
 
     async def hold(self) -> None:
+        if self._steps_left is not None:
+            self._steps_left -= 1
+            if self._steps_left <= 0:
+                self._steps_left = None
+                self.cut()
         await self._going.wait()
         if self._is_buried:
             raise Died
@@ -119,41 +131,3 @@ class LivingTarget:
         result = await operation(*args, **kwargs)
         await self._lifeline.hold()
         return result
-
-
-class NumberedPacks:
-    """Names packs by the order in which they come. Their own names are random, and faults are drawn by name."""
-
-    def __init__(self, inner: Target, names: dict[str, str]) -> None:
-        self._inner = inner
-        self._names = names
-        self.capabilities = inner.capabilities
-
-    async def put(self, key: str, body: Body, *, if_absent: bool = False) -> None:
-        await self._inner.put(self._name(key), body, if_absent=if_absent)
-
-    async def get(self, key: str, *, offset: int = 0, length: int | None = None) -> bytes:
-        return await self._inner.get(self._name(key), offset=offset, length=length)
-
-    async def get_into(self, key: str, buffer: bytearray | memoryview, *, offset: int = 0) -> None:
-        await self._inner.get_into(self._name(key), buffer, offset=offset)
-
-    async def head(self, key: str) -> ObjectInfo:
-        return ObjectInfo(key, (await self._inner.head(self._name(key))).size_bytes)
-
-    async def delete(self, key: str) -> None:
-        await self._inner.delete(self._name(key))
-
-    async def delete_many(self, keys: Sequence[str]) -> None:
-        await self._inner.delete_many([self._name(key) for key in keys])
-
-    def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
-        return self._inner.list(prefix)
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
-
-    def _name(self, key: str) -> str:
-        if "/packs/" not in key:
-            return key
-        return self._names.setdefault(key, f"packs/{len(self._names):05}")

@@ -1,0 +1,30 @@
+"""Whose turn it is: a deletion waits for the jobs that need its backup, or a backup that is made on top of it."""
+
+from __future__ import annotations
+
+from sqlalchemy import ColumnElement, or_, select
+
+from backupd.catalog.tables import backups, jobs
+from backupd.model import JobKind, JobState
+
+_UNFINISHED = tuple(state for state in JobState if not state.is_final)
+
+
+def is_its_turn() -> ColumnElement[bool]:
+    """Return the condition that a row of ``jobs`` may be claimed.
+
+    A deletion that has begun goes on. Nothing new can come to need its backup, so it waits for a time only.
+    """
+    other, of_other = jobs.alias("other"), backups.alias("of_other")
+    needed = (
+        select(other.c.id)
+        .join(of_other, other.c.backup_id == of_other.c.id)
+        .where(
+            other.c.state.in_(_UNFINISHED),
+            other.c.kind != JobKind.DELETE,
+            or_(of_other.c.id == jobs.c.backup_id, of_other.c.parent_id == jobs.c.backup_id),
+        )
+        .correlate(jobs)
+        .exists()
+    )
+    return or_(jobs.c.kind != JobKind.DELETE, jobs.c.state != JobState.QUEUED, ~needed)

@@ -1,0 +1,232 @@
+"""What a collection does with a repository that nobody else works on meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from backupd.errors import CorruptObject
+from backupd.jobs.failure import causes
+from backupd.model import JobState
+from backupd.repository import layout
+from tests.support.yard import CHUNK_BYTES, Ghosts, Yard, yard
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncIterator[Yard]:
+    async with yard(tmp_path) as made:
+        yield made
+
+
+async def test_p2_keep_the_packs_of_backups_stay_and_those_of_deleted_ones_go(place: Yard) -> None:
+    kept = await place.back_up(await place.add_disk(20, seed=1))
+    packs = await place.keys()
+    gone = await place.back_up(await place.add_disk(20, seed=2))
+    await place.delete(gone)
+    report = await place.collect()
+    assert (report.packs, report.live_packs, report.condemned, report.deleted) == (4, 2, 2, 2)
+    assert await place.keys() == packs
+    assert kept.id in str(await place.keys(layout.MANIFESTS))
+    await place.check()
+
+
+async def test_a_collection_leaves_nothing_of_its_own(place: Yard) -> None:
+    await place.delete(await place.back_up(await place.add_disk(20, seed=2)))
+    await place.collect()
+    assert await place.keys("") == {layout.REPOSITORY, *await place.keys(layout.WRITERS)}
+    assert [*place.root.glob("collections/*")] == []
+
+
+async def test_what_is_freed_is_told(place: Yard) -> None:
+    await place.delete(await place.back_up(await place.add_disk(20, seed=2)))
+    stored_bytes = await place.stored_bytes()
+    assert (await place.collect()).freed_bytes == stored_bytes > 20 * CHUNK_BYTES
+
+
+async def test_a_dry_run_says_what_would_go_and_why_and_changes_nothing(place: Yard) -> None:
+    await place.back_up(await place.add_disk(20, seed=1))
+    live = await place.keys()
+    await place.delete(await place.back_up(await place.add_disk(20, seed=2)))
+    stored = await place.keys("")
+    report = await place.collect(dry_run=True)
+    assert await place.keys("") == stored
+    assert {one.key.removeprefix("default/encrypted/") for one in report.findings} == await place.keys() - live
+    assert {one.reason for one in report.findings} == {"dead"}
+    assert report.is_dry_run
+    assert not await place.catalog.collections.pending()
+
+
+async def test_packs_of_a_backup_that_came_to_nothing_are_orphans(place: Yard) -> None:
+    await place.back_up(await place.add_disk(1, seed=1))
+    disk = await place.add_disk(20, seed=2)
+    disk.memory.fail_reads_at(19 * CHUNK_BYTES)
+    job = await place.claim_of(await place.request_backup(disk))
+    with pytest.raises(ExceptionGroup):
+        await place.do(job)
+    repository = await place.repository()
+    await place.catalog.record_pack(job.id, "ab" * 16)
+    await repository.put_pack(b"\xab" * 16, memoryview(b"left by an attempt"))
+    assert (await place.collect()).condemned == 0  # The job may be tried again.
+    await place.end(job, JobState.FAILED)
+    report = await place.collect()
+    assert [(one.reason, one.size_bytes) for one in report.findings] == [("orphan", 18)]
+    assert not await repository.has_pack(b"\xab" * 16)
+
+
+async def test_p2_keep_compaction_moves_what_lives_and_every_backup_restores(place: Yard) -> None:
+    disk = await place.add_disk(40, seed=1)
+    first = await place.back_up(disk)
+    disk.memory.write(10 * CHUNK_BYTES, bytes(range(256)) * 30 * (CHUNK_BYTES // 256))
+    second = await place.back_up(disk, first)
+    await place.delete(first)
+    before = await place.stored_bytes()
+    report = await place.collect()
+    assert report.compacted >= 1
+    assert report.moved_bytes > 10 * CHUNK_BYTES
+    assert await place.stored_bytes() == before - report.freed_bytes < before
+    assert await place.keys(layout.FORWARDS)
+    await place.check()
+    assert disk.content.keys() == {second.id}
+
+
+async def test_p2_keep_a_chain_of_compactions_is_followed_and_goes_with_the_last_backup(place: Yard) -> None:
+    disk = await place.add_disk(60, seed=1)
+    last = await place.back_up(disk)
+    for step in range(1, 4):
+        disk.memory.write(0, bytes([step]) * (60 - 20 // step) * CHUNK_BYTES)
+        before, last = last, await place.back_up(disk, last)
+        await place.delete(before)
+        await place.collect()
+        await place.check()
+    assert len(await place.keys(layout.FORWARDS)) > 1
+    await place.delete(last)
+    await place.collect()
+    assert await place.keys("") == {layout.REPOSITORY, *await place.keys(layout.WRITERS)}
+
+
+async def test_an_incremental_on_top_of_what_was_compacted_stores_only_what_is_new(place: Yard) -> None:
+    disk = await place.add_disk(40, seed=1)
+    first = await place.back_up(disk)
+    disk.memory.write(10 * CHUNK_BYTES, bytes([7]) * 30 * CHUNK_BYTES)
+    second = await place.back_up(disk, first)
+    await place.delete(first)
+    assert (await place.collect()).compacted
+    disk.memory.identity = second.id  # Nothing is known of its changes any more, so all of it is read.
+    third = await place.back_up(disk, second)
+    assert third.statistics is not None
+    assert (third.statistics.new_chunks, third.statistics.unchanged_chunks) == (0, 40)
+    await place.check()
+
+
+async def test_chunks_that_were_moved_are_found_again(place: Yard) -> None:
+    disk = await place.add_disk(40, seed=1)
+    first = await place.back_up(disk)
+    disk.memory.write(10 * CHUNK_BYTES, bytes([7]) * 30 * CHUNK_BYTES)
+    await place.back_up(disk, first)
+    await place.delete(first)
+    assert (await place.collect()).compacted
+    full = await place.back_up(disk)
+    assert full.statistics is not None
+    assert full.statistics.new_chunks == 0
+    await place.check()
+
+
+@pytest.mark.parametrize("is_whole", [False, True])
+async def test_p2_keep_what_was_compacted_here_is_copied_elsewhere(place: Yard, is_whole: bool) -> None:
+    disk = await place.add_disk(40, seed=1)
+    first = await place.back_up(disk)
+    disk.memory.write(10 * CHUNK_BYTES, bytes([7]) * 30 * CHUNK_BYTES)
+    second = await place.back_up(disk, first)
+    await place.delete(first)
+    assert (await place.collect()).compacted
+    if is_whole:
+        await place.replicate("local", "other")
+    else:
+        await place.copy(second, "other")
+    await place.check("other")
+    report = await place.collect(target="other")
+    assert report.deleted == 0
+    await place.check("other")
+
+
+async def test_each_target_of_a_backup_is_collected_by_itself(place: Yard) -> None:
+    disk = await place.add_disk(40, seed=1)
+    first = await place.back_up(disk, copies=("other",), quorum=2)
+    disk.memory.write(10 * CHUNK_BYTES, bytes([7]) * 30 * CHUNK_BYTES)
+    second = await place.back_up(disk, first, copies=("other",), quorum=2)
+    await place.delete(first)
+    assert (await place.collect()).compacted
+    disk.memory.write(0, bytes([9]) * CHUNK_BYTES)
+    await place.back_up(disk, second, copies=("other",), quorum=2)
+    for target in ("local", "other"):
+        await place.check(target)
+    assert (await place.collect(target="other")).compacted
+    for target in ("local", "other"):
+        await place.check(target)
+
+
+async def test_nothing_is_collected_while_a_tree_cannot_be_read(place: Yard) -> None:
+    await place.back_up(await place.add_disk(20, seed=1))
+    await place.delete(await place.back_up(await place.add_disk(20, seed=2)))
+    packs = await place.keys()
+    repository = await place.repository()
+    nodes = min([info async for info in repository.target.list(layout.PACKS)], key=lambda info: info.size_bytes)
+    await place.collect(dry_run=True)
+    kept = (await place.collect(dry_run=True)).findings
+    if nodes.key in {one.key.removeprefix("default/encrypted/") for one in kept}:
+        nodes = sorted([info async for info in repository.target.list(layout.PACKS)], key=lambda info: info.size_bytes)[
+            1
+        ]
+    await repository.target.delete(nodes.key)
+    with pytest.raises(CorruptObject, match="is lost"):
+        await place.collect()
+    assert await place.keys() == packs - {nodes.key}
+
+
+async def test_nothing_is_collected_while_a_manifest_is_lost(place: Yard) -> None:
+    kept = await place.back_up(await place.add_disk(20, seed=1))
+    packs = await place.keys()
+    repository = await place.repository()
+    body = await repository.target.get(layout.manifest(kept.id))
+    await repository.target.delete(layout.manifest(kept.id))
+    with pytest.raises(CorruptObject, match=f"manifests/{kept.id} is lost"):
+        await place.collect()
+    assert await place.keys() == packs
+    await repository.target.put(layout.manifest(kept.id), body)
+    await place.check()
+
+
+async def test_p2_keep_a_listing_that_shows_what_was_compacted_away_misleads_no_collection(tmp_path: Path) -> None:
+    async with yard(tmp_path, wrap=Ghosts) as place:
+        disk = await place.add_disk(40, seed=1)
+        first = await place.back_up(disk)
+        disk.memory.write(10 * CHUNK_BYTES, bytes(range(256)) * 30 * (CHUNK_BYTES // 256))
+        await place.back_up(disk, first)
+        await place.delete(first)
+        assert (await place.collect()).compacted
+        await place.collect()
+        await place.check()
+
+
+async def test_p3_tell_damage_of_what_was_compacted_is_told_by_the_pack_where_it_is(place: Yard) -> None:
+    disk = await place.add_disk(40, seed=1)
+    first = await place.back_up(disk)
+    disk.memory.write(10 * CHUNK_BYTES, bytes(range(256)) * 30 * (CHUNK_BYTES // 256))
+    second = await place.back_up(disk, first)
+    await place.delete(first)
+    before = await place.keys()
+    assert (await place.collect()).compacted
+    repository = await place.repository()
+    for key in await place.keys() - before:
+        stored = bytearray(await repository.target.get(key))
+        stored[CHUNK_BYTES // 2] ^= 1
+        await repository.target.put(key, stored)
+    with pytest.raises(ExceptionGroup) as caught:
+        await place.restored(second.id)
+    (error, *_) = causes(caught.value)
+    assert isinstance(error, CorruptObject)
+    assert error.pack_id is not None
+    assert layout.pack(error.pack_id) in str(error)
+    assert layout.pack(error.pack_id) in await place.keys() - before
