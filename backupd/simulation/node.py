@@ -161,7 +161,6 @@ class Node:
             self.clock,
             {name: target.collect_interval_s for name, target in world.config.targets.items()},
             wake=self._worker.wake,
-            sign=lambda text: text,
         )
         self._deleting = Deleting(self._catalog, self.clock, wake=self._worker.wake)
         self._life = lives.create_task(self._live(), name=f"node {self.name}")
@@ -266,6 +265,7 @@ class Node:
             observed=observed,
             executor=self._executor,
             wake=self._worker.wake,
+            sign=lambda text: text,
         )
 
     def _make_worker(self) -> Worker:

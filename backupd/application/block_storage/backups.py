@@ -29,6 +29,7 @@ from backupd.clock import Clock
 from backupd.errors import Conflict, InvalidRequest, WrongStatus
 from backupd.model import BackupMode, Job, JobKind, JobState
 
+_HELD = "Invalid backup: The operator holds the backup back from deletion, or it is being deleted already."
 _USABLE = (VolumeStatus.AVAILABLE, VolumeStatus.IN_USE)
 _CREATION = (JobKind.BACKUP, JobKind.IMPORT)
 
@@ -134,7 +135,7 @@ class BlockBackups:
         try:
             await self.backups.delete(backup.project, backup.id)
         except Conflict as error:
-            raise InvalidRequest("Invalid backup: Backup is in use by a job that has not ended yet.") from error
+            raise InvalidRequest(_HELD) from error
 
     async def force_delete(self, caller: Caller, backup_id: str) -> None:
         """Have a backup deleted whatever its state is; whatever works on it is cancelled first."""
@@ -142,7 +143,10 @@ class BlockBackups:
         backup = await self.one(caller, backup_id)
         if backup.status is BackupStatus.DELETING and not backup.is_unfinished:
             return
-        working = await self.catalog.block_storage.unwanted(backup.id)
+        try:
+            working = await self.catalog.block_storage.unwanted(backup.id)
+        except Conflict as error:
+            raise InvalidRequest(_HELD) from error
         await self._cancel(backup.project, working)
         with suppress(Conflict):  # Then what is cancelled has not ended yet, and the deletion follows its end.
             await self.backups.delete(backup.project, backup.id)

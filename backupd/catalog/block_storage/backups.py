@@ -19,7 +19,7 @@ from backupd.block_storage import (
     VolumeStatus,
     gib,
 )
-from backupd.catalog import rows
+from backupd.catalog import holds, rows
 from backupd.catalog.block_storage import quotas, volumes
 from backupd.catalog.block_storage.paging import page
 from backupd.catalog.block_storage.tables import block_backups, block_volumes
@@ -185,7 +185,8 @@ def reset(connection: Connection, backup_id: str, status: BackupStatus, now: dat
 
 
 def unwanted(connection: Connection, backup_id: str, now: datetime) -> list[str]:
-    """Have a backup deleted as soon as nothing works on it, and return the jobs that do."""
+    """Have a backup deleted as soon as nothing works on it, and return the jobs that do. Conflict: it is held."""
+    holds.require_none(connection, backup_id)
     change(connection, backup_id, now, is_unwanted=True)
     query = select(jobs.c.id).where(jobs.c.backup_id == backup_id, jobs.c.state.in_(_UNFINISHED))
     return list(connection.execute(query).scalars())

@@ -8,7 +8,7 @@ from uuid import uuid4
 from sqlalchemy import Connection, delete, insert, select, update
 
 from backupd.block_storage import Message, VolumeStatus
-from backupd.catalog import rows
+from backupd.catalog import holds, rows
 from backupd.catalog.block_storage.tables import block_backups, block_snapshots, block_volumes, messages
 from backupd.catalog.tables import backups, jobs
 from backupd.errors import NotFound
@@ -97,7 +97,7 @@ def _delete_unwanted(connection: Connection, job: Job, now: datetime) -> None:
     wanted_gone = select(block_backups.c.backup_id).where(
         block_backups.c.backup_id == job.backup_id, block_backups.c.is_unwanted
     )
-    if connection.execute(wanted_gone).first() is None:
+    if connection.execute(wanted_gone).first() is None or holds.of(connection, [job.of_backup]):
         return
     expected = BACKUP.before(BackupEvent.DELETE_REQUESTED)
     mine = update(backups).where(backups.c.id == job.backup_id, backups.c.state.in_(expected))

@@ -148,7 +148,7 @@ class BlockStorageCatalog:
         await self._run(backups.reset, backup_id, status, self._clock.now())
 
     async def unwanted(self, backup_id: str) -> list[str]:
-        """Have a backup deleted as soon as the jobs have ended that are returned."""
+        """Have a backup deleted as soon as the jobs have ended that are returned. Conflict when it is held."""
         return await self._run(backups.unwanted, backup_id, self._clock.now())
 
     async def working(self, backup_id: str, kinds: Collection[JobKind]) -> list[str]:
