@@ -51,6 +51,7 @@ from backupd.jobs.worker import JobBody, Worker
 from backupd.loop_lag import LoopLag
 from backupd.model import Job, JobKind, Volume
 from backupd.pipeline.workers import Workers
+from backupd.repository.keyring import Keyring
 from backupd.repository.opened import Repositories
 from backupd.state_dir import StateDir, locked
 from chunker.errors import SourceMisconfigured
@@ -91,10 +92,9 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
         sources = _sources(config)
         opened = await open_targets(config, clock, stack)
         observed = {name: one.observed for name, one in opened.items()}
-        targets = {name: one.limited for name, one in opened.items()}
         fitness = Fitness(catalog=catalog, clock=clock, targets=_probed(config, opened, clock))
         enlisting = Enlisting(catalog, _node(state))
-        repositories = Repositories(targets, keyring, clock, state.indexes, fitness.require, enlisting)
+        repositories = _repositories(opened, keyring, clock, state, fitness, enlisting)
         stack.callback(repositories.close)
         workers = Workers(config.daemon.workers or os.cpu_count() or 1, spare_count=_SPARE_THREADS)
         stack.callback(workers.close)
@@ -205,6 +205,18 @@ def _announced(body: JobBody, published: asyncio.Queue[Job]) -> JobBody:
         await published.put(job)
 
     return run_and_announce
+
+
+def _repositories(
+    opened: Mapping[str, OpenTarget],
+    keyring: Keyring,
+    clock: Clock,
+    state: StateDir,
+    fitness: Fitness,
+    enlisting: Enlisting,
+) -> Repositories:
+    targets = {name: one.limited for name, one in opened.items()}
+    return Repositories(targets, keyring, clock, state.indexes, fitness.require, enlisting)
 
 
 async def _identity(config: Config, clock: Clock, stack: AsyncExitStack) -> Identity:

@@ -72,9 +72,8 @@ def build_application(
     """
     targets = Targets(catalog=catalog, config=config.targets, observed=observed)
     paths = Paths(config=config.paths, sources=sources, executor=executor, made=config.made_paths)
-    access = Access(config.rules)
+    access, policy = Access(config.rules), Policy(catalog=catalog, config=config)
     quotas = Quotas(catalog=catalog.block_storage, access=access, config=config.quotas)
-    policy = Policy(catalog=catalog, config=config)
     backups = Backups(
         catalog=catalog,
         clock=clock,
