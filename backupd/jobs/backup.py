@@ -98,20 +98,25 @@ class BackupBody:
         return None
 
     async def _behind(self, backup: Backup) -> dict[str, str]:
-        """Return the targets that lack an earlier backup, which this one may share chunks with."""
+        """Return the targets that lack an earlier backup, which this one may share chunks with.
+
+        It shares some only with backups that go to the same targets: a parent and the chunk index are of those.
+        """
         return {
             copy.target: f"it has yet to get backup {copy.backup_id}"
             for other, copy in await self._catalog.lagging_copies()
-            if copy.target in backup.targets
+            if {*other.targets} == {*backup.targets}
             and (other.project, other.is_encrypted) == (backup.project, backup.is_encrypted)
         }
 
     async def _lagging(self, backup: Backup, opened: Opened) -> list[str]:
         """Return the targets that do not have the backup: who missed a pack did not get the manifest either.
 
-        Those that did not fail now are asked, since it may be an earlier attempt that published.
+        Those that did not fail now are asked, since it may be an earlier attempt that published. When none can say
+        that it has it, the error of the last is raised: nothing could be restored, and no copy be made.
         """
         lagging = [*opened.lagging]
+        failure: TargetError | CorruptObject | None = None
         for target in opened.complete if backup.copies else ():
             try:
                 one = await self._resources.repositories.open(
@@ -120,9 +125,13 @@ class BackupBody:
                 if await one.has_manifest(backup.id):
                     continue
                 _log.warning("backup %s: target %s does not have it yet", backup.id, target)
+                failure = failure or CorruptObject(f"{layout.manifest(backup.id)} is lost: target {target} lacks it")
             except (TargetError, CorruptObject) as error:
                 _log.warning("backup %s: target %s cannot be asked for it: %s", backup.id, target, error)
+                failure = error
             lagging.append(target)
+        if failure is not None and len(lagging) == len(opened.targets):
+            raise failure
         return lagging
 
 
@@ -324,7 +333,8 @@ class _Attempt:
             if self._backup.copies:
                 await self._withdraw(manifest.backup_id)
             raise
-        await self._look_for(manifest.backup_id)
+        if not self._backup.copies:  # Of several targets each is asked later, one by one.
+            await self._look_for(manifest.backup_id)
         return manifest
 
     async def _look_for(self, backup_id: str) -> None:

@@ -20,10 +20,11 @@ from backupd.simulation.guests import Guest
 from backupd.simulation.node import LEASE_S
 from backupd.simulation.run import PROJECT, TARGETS, Run
 from backupd.simulation.store import Store
+from backupd.simulation.weather import is_pack
 from targets.wrappers.faults import Effect, Fault
 
 _MINUTES_S = (60.0, 600.0, 1800.0)
-_SLOW_S = (1.0, 10.0, 30.0)
+_SLOW_S = 30.0
 _MOMENTS_S = (0.0, 0.01, 0.05, 0.2, 1.0, 5.0)
 _SKEWS_S = (-3600.0, -300.0, -10.0, 0.0, 0.0, 10.0, 300.0, 3600.0)
 _STEPS_TO_DEATH = (0, 1, 3, 10, 20, 40, 80)
@@ -41,13 +42,14 @@ async def set_up(run: Run) -> None:
         {"target": near, "copies": (far,), "quorum": run.random.choice([1, 2]), "retention": "days"},
         {"target": far, "retention": "few", "verify_bytes": 1024 * 1024},
     ]
+    suites = run.random.choice([[True], [True], [False], [True, False]])
     for number, kind in enumerate(kinds):
         await run.operator.backup_types.add(
             NewBackupType(
                 name=f"type-{number}",
                 chunk_size_bytes=run.random.choice([64, 64, 256]) * 1024,
                 compression_level=run.random.choice([0, 1, 3]),
-                is_encrypted=run.random.random() < 0.7,
+                is_encrypted=run.random.choice(suites),
                 is_deduplicated=run.random.random() < 0.8,
                 **kind,
             )
@@ -129,7 +131,7 @@ async def _copy(run: Run) -> None:
         await run.operator.copies.create(PROJECT, NewCopy(backup=backup.id, target=target))
 
 
-@_happens(0.8)
+@_happens(0.5)
 async def _collect(run: Run) -> None:
     target = run.random.choice(TARGETS)
     job = await run.operator.collections.create(PROJECT, target, NewCollection(dry_run=run.random.random() < 0.1))
@@ -150,14 +152,27 @@ async def _repair(run: Run) -> None:
     await run.operator.condition.repair(PROJECT, NewRepair(target=target))
 
 
-@_happens(1)
+@_happens(0.7)
 async def _collect_meanwhile(run: Run) -> None:
-    """Let a backup run while what it may want to share is deleted and collected."""
-    run.faults.append(Fault(effect=Effect.LATENCY, operation="put", latency_s=run.random.choice(_SLOW_S)))
-    for action in (_back_up, _delete, _collect):
+    """Delete and collect what a backup that is under way shares: it reads everything, and finds it stored."""
+    await _back_up(run)
+    await run.sleep(run.random.choice(_MOMENTS_S))
+    slow = Fault(effect=Effect.LATENCY, operation="put", matches=is_pack, latency_s=_SLOW_S)
+    run.faults.append(slow)
+    volume = run.random.choice(await run.operator.volumes.all(PROJECT))
+    backups = await run.operator.backups.all(PROJECT, volume=volume.name)
+    backup, _ = await run.operator.backups.create(PROJECT, NewBackup(volume=volume.name, mode=BackupMode.FULL))
+    run.note(f"back up all of {volume.name}, while what it shares is collected: {backup.id}")
+    await run.sleep(run.random.choice(_MOMENTS_S))
+    for old in backups:
         with suppress(BackupdError):
-            await action(run)
-        await run.sleep(run.random.choice(_MOMENTS_S))
+            await run.operator.backups.delete(PROJECT, old.id)
+    await run.sleep(run.random.choice(_MOMENTS_S))
+    job = await run.operator.collections.create(PROJECT, backup.target, NewCollection())
+    run.note(f"collect {backup.target}: job {job.id}")
+    await run.sleep(3 * _SLOW_S)
+    if slow in run.faults:
+        run.faults.remove(slow)
 
 
 @_happens(0.3)

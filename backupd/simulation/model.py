@@ -62,7 +62,9 @@ class Model:
             raise Violation("; ".join(self._broken))
         seen = await catalog._run(_look, project)  # noqa: SLF001 - one transaction, so that all is of one instant
         for backup in seen.available:
-            for target in seen.holders.get(backup.id, ()):
+            if backup.id not in seen.holders:
+                raise Violation(f"backup {backup.id} is available, and no target is said to have all of it")
+            for target in seen.holders[backup.id]:
                 self.damage_of(backup, target)
         for name, store in self._stores.items():
             for key in store.keys("/" + layout.MANIFESTS):

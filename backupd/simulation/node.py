@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -32,7 +32,7 @@ from backupd.jobs.run import JobRun
 from backupd.jobs.scrub import ScrubBody
 from backupd.jobs.verify import VerifyBody
 from backupd.jobs.worker import JobBody, Worker
-from backupd.model import BackupResult, Job, JobKind, Volume
+from backupd.model import Job, JobKind, Volume
 from backupd.pipeline.budget import ByteBudget
 from backupd.repository.keyring import Keyring
 from backupd.repository.opened import Repositories
@@ -85,21 +85,10 @@ class WatchedCatalog(LivingCatalog):
 
     model: Model
 
-    async def publish_backup(
-        self,
-        backup_id: str,
-        *,
-        job_id: str,
-        fence: int,
-        result: BackupResult,
-        lagging: Collection[str] = (),
-        finished_at: datetime | None = None,
-    ) -> None:
+    async def publish_backup(self, backup_id: str, *, job_id: str, fence: int, **result: Any) -> None:
         # Asked first: fences only grow, so whoever may publish a moment later holds the job now.
         is_theirs = await self._run(_is_held, job_id, fence)
-        await super().publish_backup(
-            backup_id, job_id=job_id, fence=fence, result=result, lagging=lagging, finished_at=finished_at
-        )
+        await super().publish_backup(backup_id, job_id=job_id, fence=fence, **result)
         self.model.published(backup_id, is_theirs=is_theirs)
 
 

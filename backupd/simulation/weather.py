@@ -21,13 +21,14 @@ def draw_weather(random: Random) -> list[Fault]:
         Fault(effect=Effect.LATENCY, probability=rate and 0.3, latency_s=random.choice(_LATENCIES_S)),
         Fault(effect=Effect.HANG, probability=rate / 4),
         Fault(effect=Effect.BIT_FLIP, probability=rate / 4),
-        Fault(effect=Effect.TORN_PUT, probability=rate, operation="put", matches=_is_pack),
+        # What is stored under a name that is known is stored whole or not at all, as every driver promises.
+        Fault(effect=Effect.TORN_PUT, probability=rate, operation="put", matches=is_pack),
         Fault(effect=Effect.STALE_LIST, probability=rate, operation="list"),
         Fault(effect=Effect.ERROR, probability=rate / 4, operation="put", error=QuotaExceeded),
     ]
     return [fault for fault in faults if fault.probability]
 
 
-def _is_pack(_operation: str, key: str) -> bool:
-    # What is stored under a name that is known is stored whole or not at all, as every driver promises.
+def is_pack(_operation: str, key: str) -> bool:
+    """Tell whether a call is about a pack."""
     return "packs/" in key

@@ -61,7 +61,7 @@ class Completions:
             submit(completed)
         except self._refused as error:  # Before it was sent, so nothing will call back.
             loop.call_soon_threadsafe(ending.set_result, Outcome(-error.errno))  # type: ignore[attr-defined] # rados.OSError has it
-        except BaseException as error:  # noqa: BLE001 - whatever it is, who waits must get it
+        except Exception as error:  # noqa: BLE001 - whatever it is, who waits must get it
             loop.call_soon_threadsafe(ending.set_exception, error)
 
     async def settled(self) -> None:

@@ -77,6 +77,14 @@ class Objects:
             await self._check_pool()
         return found
 
+    async def measure(self, doing: str, name: str) -> int | Split | None:
+        """Return the size of an object, or how it is split; None if it is absent."""
+        session = await self._connection.session()
+        size = await self._connection.look(lambda: session.measure(doing, name))
+        if size is None:
+            await self._check_pool()
+        return size
+
     async def sizes(self, doing: str, names: Sequence[str]) -> dict[str, int]:
         """Return how large the objects are; absent ones are left out. What seems to be empty may be split."""
 
@@ -112,6 +120,7 @@ class Objects:
         def submit(completed: Completed) -> None:
             with self._binding.WriteOpCtx() as op:
                 build(op)
+                # The time of writing, which the binding does not fill in; nothing here goes by it.
                 session.pool.operate_aio_write_op(op, name, completed, mtime=int(time.time()))
 
         outcome = await self._connection.start(submit, in_thread=size_bytes >= LARGE_BYTES)

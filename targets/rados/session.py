@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,8 @@ class Libraries:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One object at one moment. ``size_bytes`` is that of the whole, if it is split."""
+    """One object at one moment."""
 
-    size_bytes: int
     version: int
     split: Split | None
 
@@ -77,27 +77,29 @@ class Session:
             raise self._namespace.gone()
 
     def look(self, doing: str, name: str) -> Found | None:
-        """Return what an object is, None if it is absent. At most LOOKS_MAX threads at a time.
+        """Return what an object is, None if it is absent. At most LOOKS_MAX threads look or measure at a time."""
+        with self._looker(doing) as looker:
+            try:
+                return _found(looker, name)
+            except self.binding.ObjectNotFound:
+                return None
+
+    def measure(self, doing: str, name: str) -> int | Split | None:
+        """Return the size of an object, or how it is split; None if it is absent.
 
         Attributes and size are two requests here; they are of one moment when they are of the same version.
         """
-        looker = self._lookers.pop()  # The last version is kept with it: it must be ours.
-        try:
-            for _ in range(_TRIES_MAX):
-                attribute = dict(looker.get_xattrs(name)).get(ATTRIBUTE)
-                version = looker.get_last_version()
-                if attribute is not None:
-                    split = Split.read(name, attribute)
-                    return Found(split.size_bytes, version, split)
-                size_bytes, _mtime = looker.stat(name)
-                if looker.get_last_version() == version:
-                    return Found(size_bytes, version, None)
-        except self.binding.ObjectNotFound:
-            return None
-        except self.binding.OSError as error:
-            raise failure(-error.errno, doing) from error
-        finally:
-            self._lookers.append(looker)
+        with self._looker(doing) as looker:
+            try:
+                for _ in range(_TRIES_MAX):
+                    found = _found(looker, name)
+                    if found.split is not None:
+                        return found.split
+                    size_bytes: int = looker.stat(name)[0]
+                    if looker.get_last_version() == found.version:
+                        return size_bytes
+            except self.binding.ObjectNotFound:
+                return None
         raise Unavailable(f"{doing}: others write the same object all the time")
 
     def listing(self, prefix: str) -> Listing:
@@ -106,6 +108,17 @@ class Session:
         listing = Listing(listed, prefix, on_close=self._listings.discard)
         self._listings.add(listing)
         return listing
+
+    @contextmanager
+    def _looker(self, doing: str) -> Iterator[Any]:
+        """Return a pool that nobody else uses meanwhile: the last version is kept with it, and must be ours."""
+        looker = self._lookers.pop()
+        try:
+            yield looker
+        except self.binding.OSError as error:
+            raise failure(-error.errno, doing) from error
+        finally:
+            self._lookers.append(looker)
 
     def _configure(self) -> None:
         options = self._options
@@ -153,6 +166,11 @@ class Session:
             value = self._cluster.conf_get(name)
             if value is not None:
                 yield int(value) * unit - _BESIDE_A_BODY_BYTES
+
+
+def _found(looker: Any, name: str) -> Found:
+    attribute = dict(looker.get_xattrs(name)).get(ATTRIBUTE)
+    return Found(looker.get_last_version(), None if attribute is None else Split.read(name, attribute))
 
 
 def _check_readable(option: str, path: str) -> None:

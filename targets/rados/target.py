@@ -166,14 +166,14 @@ class RadosTarget:
         """Return the sizes of those that are there. One that seems to be empty is the head of a split one, or empty."""
         sizes = await self._objects.sizes(doing, keys)
 
-        async def look(key: str) -> None:
-            found = await self._objects.look(doing, key)
-            if found is None:
+        async def measure(key: str) -> None:
+            size = await self._objects.measure(doing, key)
+            if size is None:
                 del sizes[key]
             else:
-                sizes[key] = found.size_bytes
+                sizes[key] = size.size_bytes if isinstance(size, Split) else size
 
-        await each([key for key, size_bytes in sizes.items() if size_bytes == 0], look, at_a_time=LOOKS_MAX)
+        await each([key for key, size_bytes in sizes.items() if size_bytes == 0], measure, at_a_time=LOOKS_MAX)
         return sizes
 
     async def _read(self, key: str, offset: int, length: int | None) -> bytes | Split:
@@ -196,13 +196,13 @@ class RadosTarget:
             if content:
                 range_end(key, offset + len(content), offset=offset, length=length)
                 return content
-            found = await self._objects.look(doing, key)
-            if found is None:
+            size = await self._objects.measure(doing, key)
+            if size is None:
                 raise _not_found(key)
-            if found.split is not None:
-                return found.split
-            if found.size_bytes <= offset:
-                range_end(key, found.size_bytes, offset=offset, length=length)
+            if isinstance(size, Split):
+                return size
+            if size <= offset:
+                range_end(key, size, offset=offset, length=length)
                 return b""
         raise _unsteady(doing)
 

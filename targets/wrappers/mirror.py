@@ -8,26 +8,36 @@ from dataclasses import replace
 from typing import TypeVar
 
 from targets.base import Body, ObjectInfo, Target
-from targets.errors import InvalidKey, ObjectExists, ObjectNotFound, TargetError, Unavailable, Unsupported
+from targets.errors import InvalidKey, ObjectExists, ObjectNotFound, TargetError, TimedOut, Unavailable, Unsupported
 from targets.keys import validate_key
 
 T = TypeVar("T")
+
+_PATIENCE_S = 30.0
 
 
 class Mirror:
     """Writes to every member and reads from the first that answers.
 
     A member that fails to write lags behind: ``lagging`` says why, and it is written to no more. With fewer
-    than ``quorum`` members left an error of the last one's kind is raised. Who is ``behind`` from the start is
-    read from if nobody else can be, but not written to. The first of those that do not lag decides a conditional
-    put and answers listings. A member that fails to read is asked last from then on.
+    than ``quorum`` members left an error of the last one's kind is raised. Once ``quorum`` members have an object,
+    the others have ``patience_s`` to store it, then they lag too: whoever hangs keeps nobody waiting.
+    Who is ``behind`` from the start is read from if nobody else can be, but not written to. The first of those
+    that do not lag decides a conditional put and answers listings. A member that fails to read is asked last
+    from then on.
     """
 
     def __init__(
-        self, members: Mapping[str, Target], *, quorum: int = 1, behind: Mapping[str, str] | None = None
+        self,
+        members: Mapping[str, Target],
+        *,
+        quorum: int = 1,
+        behind: Mapping[str, str] | None = None,
+        patience_s: float = _PATIENCE_S,
     ) -> None:
         self._members = dict(members)
         self._quorum = quorum
+        self._patience_s = patience_s
         self.lagging: dict[str, str] = dict(behind or {})
         self._order = [*self.complete, *self.lagging]
         self._failure: TargetError | None = None
@@ -54,9 +64,22 @@ class Mirror:
             while not await self._ask(others.pop(0), lambda member: member.put(key, body, if_absent=True)):
                 self._check_quorum()  # It lags now, and the next one decides.
         async with asyncio.TaskGroup() as group:
-            for name in others:
-                group.create_task(self._ask(name, lambda member: member.put(key, body)))
+            asked = {group.create_task(self._ask(name, lambda member: member.put(key, body))): name for name in others}
+            await self._await_quorum(asked, stored=int(if_absent))
         self._check_quorum()
+
+    async def _await_quorum(self, asked: Mapping[asyncio.Task[bool], str], *, stored: int) -> None:
+        """Return when all have ended, or enough have and the rest is given up."""
+        waiting = set(asked)
+        while waiting:
+            patience_s = self._patience_s if stored >= self._quorum else None
+            done, waiting = await asyncio.wait(waiting, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
+            if not done:
+                for task in waiting:
+                    task.cancel()  # It lags now, so whether it was stored after all makes no difference.
+                    self._lag(asked[task], TimedOut(f"not stored {patience_s:g} s after {stored} others had it"))
+                return
+            stored += sum(1 for task in done if not task.cancelled() and task.exception() is None and task.result())
 
     async def get(self, key: str, *, offset: int = 0, length: int | None = None) -> bytes:
         return await self._read(lambda member: member.get(key, offset=offset, length=length))
@@ -98,11 +121,14 @@ class Mirror:
         except (ObjectExists, ObjectNotFound):
             raise
         except TargetError as error:
-            self.lagging[name] = f"{error.code}: {error}"
-            self._failure = error
-            self._order.sort(key=lambda member: member in self.lagging)
+            self._lag(name, error)
             return False
         return True
+
+    def _lag(self, name: str, error: TargetError) -> None:
+        self.lagging[name] = f"{error.code}: {error}"
+        self._failure = error
+        self._order.sort(key=lambda member: member in self.lagging)
 
     def _check_quorum(self) -> None:
         if len(self.complete) < self._quorum:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 import sys
@@ -12,8 +11,8 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "link-rados"
 
 
 def said(modules: Path) -> str:
-    environment = {**os.environ, "RADOS_MODULES": str(modules)}
-    return subprocess.run([SCRIPT, sys.executable], env=environment, capture_output=True, text=True, check=True).stderr
+    command = ["env", f"RADOS_MODULES={modules}", SCRIPT, sys.executable]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stderr
 
 
 def test_missing_modules_are_told_with_who_needs_them_and_what_to_install(tmp_path: Path) -> None:

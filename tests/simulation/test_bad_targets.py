@@ -8,16 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from backupd.application.backup_types import NewBackupType
 from backupd.application.backups import NewBackup
 from backupd.application.verifications import NewVerification
 from backupd.application.volumes import VolumeChange
-from backupd.model import Backup, BackupMode, BackupState, Job, JobState
+from backupd.model import Backup, BackupMode, BackupState, CopyState, Job, JobState
 from backupd.simulation.happenings import set_up
 from backupd.simulation.loop import run_simulated
 from backupd.simulation.run import PROJECT, Run
+from backupd.simulation.store import Store
 from backupd.simulation.trace import Trace
 
-PLAIN, READ_BACK = "type-0", "type-3"
+PLAIN, TWO_TARGETS, READ_BACK = "type-0", "type-2", "type-3"
 READ_BACK_TARGET = "far"
 MINUTES_S = 300.0
 
@@ -132,5 +134,49 @@ def test_p1_exact_no_backup_is_available_whose_manifest_a_target_only_says_it_ha
         (lost,) = run.stores["near"].damaged
         assert lost.split("/", 2)[2] in message(job)
         assert backup.state is BackupState.ERROR
+
+    tell(story, tmp_path)
+
+
+def test_p1_exact_no_backup_is_available_that_no_target_is_known_to_have(tmp_path: Path) -> None:
+    """Both targets take the manifest, and answer no more before they are asked whether they have it."""
+
+    async def story(run: Story) -> None:
+        for store in run.stores.values():
+            go_down_after_manifest(store)
+        backup, job = await run.back_up(TWO_TARGETS)
+        await run.calm_down()
+        copies = await run.operator.copies.of(backup.id)
+        assert backup.state is BackupState.ERROR or CopyState.COMPLETE in {copy.state for copy in copies}
+        if backup.state is BackupState.ERROR:
+            assert "503" in message(job)
+
+    tell(story, tmp_path)
+
+
+def go_down_after_manifest(store: Store) -> None:
+    put = store.put
+
+    async def put_and_go_down(key: str, body: bytes, *, if_absent: bool = False) -> None:
+        await put(key, body, if_absent=if_absent)
+        if "/manifests/" in key:
+            await asyncio.sleep(1)
+            store.is_down = True
+
+    setattr(store, "put", put_and_go_down)  # noqa: B010 - mypy would not have a method replaced
+
+
+def test_p1_exact_a_target_that_lags_for_other_backups_has_all_of_those_that_go_there_alone(tmp_path: Path) -> None:
+    async def story(run: Story) -> None:
+        await run.operator.backup_types.add(NewBackupType(name="both", target="far", copies=("near",)))
+        await run.operator.backup_types.add(NewBackupType(name="one", target="near"))
+        await run.back_up("both")
+        run.stores["near"].is_down = True
+        lagging, _ = await run.back_up("both")
+        run.stores["near"].is_down = False
+        assert [copy.target for _, copy in await run.catalog.lagging_copies()] == ["near"]
+        backup, _ = await run.back_up("one")
+        assert [copy.state for copy in await run.operator.copies.of(backup.id)] == [CopyState.COMPLETE]
+        assert lagging.state is BackupState.AVAILABLE
 
     tell(story, tmp_path)

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from targets.base import Body
 from targets.errors import ObjectExists, ObjectNotFound, QuotaExceeded, Unavailable
 from targets.memory import MemoryTarget
 from targets.testing import keys
@@ -94,3 +97,37 @@ async def test_an_answer_that_was_lost_leaves_a_member_behind_and_no_other() -> 
     mirror = Mirror({"a": MemoryTarget(), "b": b, "c": MemoryTarget()}, quorum=2)
     await mirror.put("key", b"content")
     assert mirror.complete == ["a", "c"]
+
+
+class Hanging(MemoryTarget):
+    """A store that never answers a put."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given_up = 0
+
+    async def put(self, key: str, body: Body, *, if_absent: bool = False) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.given_up += 1
+
+
+@pytest.mark.parametrize("if_absent", [False, True])
+async def test_a_member_that_hangs_keeps_nobody_waiting_once_enough_have_it(*, if_absent: bool) -> None:
+    a, b = MemoryTarget(), Hanging()
+    mirror = Mirror({"a": a, "b": b}, patience_s=0)
+    await mirror.put("key", b"content", if_absent=if_absent)
+    await mirror.put("other", b"content", if_absent=if_absent)
+    assert await keys(a) == ["key", "other"]
+    assert mirror.lagging == {"b": "target.timed_out: not stored 0 s after 1 others had it"}
+    assert b.given_up == 1
+
+
+async def test_a_member_that_hangs_is_waited_for_while_fewer_than_the_quorum_have_it() -> None:
+    b = Hanging()
+    mirror = Mirror({"a": MemoryTarget(), "b": b}, quorum=2, patience_s=0)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await mirror.put("key", b"content")
+    assert (mirror.lagging, b.given_up) == ({}, 1)
