@@ -183,7 +183,7 @@ async def test_every_backup_command_of_openstack(daemon: Daemon, clients: Path) 
     assert content(daemon, made) == first
 
     record = await cli.json(*backup, "record", "export", "whole")
-    assert record["Backup Service"].startswith("cinder.backup.drivers")
+    assert "cinder.backup.drivers" in json.dumps(record)
     await cli.do(*backup, "delete", "whole")
     await cli.do(*backup, "delete", "--force", "of-snapshot")
     await settled(daemon, "web")
