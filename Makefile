@@ -9,6 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SERVERS := $(VENV)/.servers
+CLIENTS := .clients/.ready
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 # losetup, mke2fs and e2fsck are there, but seldom on the path of an ordinary user.
@@ -22,10 +23,10 @@ PYTEST := $(BIN)/python -m pytest -ra $(if $(CI),--require-all)
 SUITES_PARALLEL := $(addprefix tests/,unit contract property formats architecture crash simulation)
 # These talk to real servers, which each process of tests starts for itself: a file at a time, two side by side.
 SUITES_SERVERS := $(wildcard $(patsubst %,tests/contract/test_%*.py,csi gcs lvm rados rbd s3 swift)) \
-	$(addprefix tests/integration/,targets sources)
+	$(addprefix tests/integration/,targets sources clients)
 SUITES_SERIAL := $(addprefix tests/,integration acceptance)
 
-.PHONY: help setup servers demo test unit lint type simulate suites bench bench-targets bench-collect clean
+.PHONY: help setup servers demo test unit lint type simulate suites bench bench-targets bench-collect bench-cinder clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -45,10 +46,17 @@ $(SERVERS): $(READY)
 	scripts/prepare-servers $(BIN)/python
 	touch $@
 
+$(CLIENTS): tests/clients.txt tests/clients-constraints.txt
+	rm -rf $(@D)
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --constraint tests/clients-constraints.txt \
+		--requirement tests/clients.txt
+	touch $@
+
 demo: $(READY) ## back up, change, back up, restore and compare a small volume
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/demo
 
-servers: $(SERVERS) ## install the servers that the tests talk to
+servers: $(SERVERS) $(CLIENTS) ## install the servers and clients that the tests talk to
 
 test: lint type suites ## everything that CI runs
 
@@ -58,10 +66,10 @@ unit: $(READY) ## the quick tests only
 simulate: $(READY) ## simulated days, as many as asked: make simulate SEED=7 SEEDS=1 DAYS=30
 	$(BIN)/backupd simulate --seed $(or $(SEED),0) --seeds $(or $(SEEDS),100) --days $(or $(DAYS),30)
 
-suites: $(SERVERS) ## every test, without lint and type
+suites: $(SERVERS) $(CLIENTS) ## every test, without lint and type
 	$(PYTEST) -n 2 $(SUITES_PARALLEL) $(addprefix --ignore=,$(SUITES_SERVERS))
 	$(PYTEST) -n 2 --dist loadfile $(SUITES_SERVERS)
-	$(PYTEST) $(SUITES_SERIAL) --ignore=tests/integration/targets --ignore=tests/integration/sources
+	$(PYTEST) $(SUITES_SERIAL) $(addprefix --ignore=tests/integration/,targets sources clients)
 
 lint: $(READY) ## ruff: rules and format
 	$(BIN)/ruff check $(CODE)
@@ -79,6 +87,9 @@ bench-targets: $(SERVERS) ## measure each target against the leanest client of i
 bench-collect: $(READY) ## measure a collection: make bench-collect CHUNKS=1000000
 	$(BIN)/python -m bench.collection $(if $(CHUNKS),--chunks $(CHUNKS))
 
+bench-cinder: $(READY) ## measure the pages of a list of 100,000 backups
+	$(BIN)/python -m bench.cinder_lists
+
 clean: ## remove what the other targets made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	rm -rf $(VENV) .clients .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 	find $(PACKAGES) tests bench -name __pycache__ -prune -exec rm -rf {} +

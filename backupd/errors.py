@@ -5,6 +5,10 @@ BackupdError
 ├── Unauthorized        the request carries no valid token
 ├── NotFound            no such volume, backup, job, ...
 ├── Conflict            the thing is not in the state that the operation needs
+│   └── WrongStatus     likewise, of block storage; it has the status
+├── Forbidden           the caller's roles do not allow it
+├── QuotaExceeded       the project has used up what it may have
+├── Unavailable         what the request needs does not answer now, or is not configured
 ├── ConfigError         the configuration file is wrong; the message names file, key and value
 ├── CatalogError        the database cannot be used
 ├── LeaseLost           another worker has taken the job over; this one must stop
@@ -58,6 +62,44 @@ class Conflict(BackupdError):
 
     code = "conflict"
     http_status = 409
+
+
+class WrongStatus(Conflict):
+    """A volume, snapshot or backup is not in a status that the operation needs; ``status`` is the one it has."""
+
+    code = "conflict.status"
+
+    def __init__(self, noun: str, thing_id: str, status: str) -> None:
+        super().__init__(f"{noun} {thing_id} is {status}")
+        self.status = status
+
+
+class Forbidden(BackupdError):
+    """The caller's roles do not allow it; the message names the rule."""
+
+    code = "request.forbidden"
+    http_status = 403
+
+
+class QuotaExceeded(BackupdError):
+    """The project has used up what it may have of ``resource``."""
+
+    code = "quota.exceeded"
+    http_status = 413
+
+    def __init__(self, resource: str, *, requested: int, limit: int, in_use: int) -> None:
+        super().__init__(f"{resource}: requested {requested}, but the quota is {limit} and {in_use} are in use")
+        self.resource = resource
+        self.requested = requested
+        self.limit = limit
+        self.in_use = in_use
+
+
+class Unavailable(BackupdError):
+    """What the request needs does not answer now, or is not configured."""
+
+    code = "unavailable"
+    http_status = 503
 
 
 class ConfigError(BackupdError):

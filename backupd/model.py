@@ -39,6 +39,8 @@ class JobKind(StrEnum):
     COPY = "copy"
     REPLICATE = "replicate"
     PROBE = "probe"
+    CLONE = "clone"
+    IMPORT = "import"
     SCRUB = "scrub"
     REPAIR = "repair"
     COLLECT = "collect"

@@ -17,17 +17,18 @@ from typing import Any
 from aiohttp import web
 
 import backupd
-from backupd.api import build_app, read_tokens
+from backupd.api import Identity, NoIdentity, build_app, keystone, read_tokens
 from backupd.application import build_application
 from backupd.application.configured import apply_configuration
-from backupd.application.paths import check_address, check_destination
+from backupd.application.paths import check_address, check_destination, check_overwritable
 from backupd.catalog.store import Catalog
 from backupd.clock import Clock, SystemClock
-from backupd.config import Config, PathsConfig, TargetConfig
+from backupd.config import Config, TargetConfig
 from backupd.configured_targets import OpenTarget, limited, open_again, open_targets
 from backupd.errors import ConfigError
 from backupd.jobs.backup import BackupBody
 from backupd.jobs.catching_up import CatchingUp
+from backupd.jobs.clone import CloneBody
 from backupd.jobs.collect import CollectBody
 from backupd.jobs.collecting import Collecting
 from backupd.jobs.copy import CopyBody
@@ -36,6 +37,7 @@ from backupd.jobs.deleting import Deleting
 from backupd.jobs.enlisting import Enlisting
 from backupd.jobs.fitness import Fitness, ProbedTarget
 from backupd.jobs.forgetting import forgetting
+from backupd.jobs.import_record import ImportBody
 from backupd.jobs.probe import ProbeBody
 from backupd.jobs.repair import RepairBody
 from backupd.jobs.replicate import ReplicateBody
@@ -49,6 +51,7 @@ from backupd.jobs.worker import JobBody, Worker
 from backupd.loop_lag import LoopLag
 from backupd.model import Job, JobKind, Volume
 from backupd.pipeline.workers import Workers
+from backupd.repository.keyring import Keyring
 from backupd.repository.opened import Repositories
 from backupd.state_dir import StateDir, locked
 from chunker.errors import SourceMisconfigured
@@ -81,7 +84,7 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
         state = stack.enter_context(locked(config.daemon.state_dir))
-        tokens = read_tokens(config.daemon.token_file) if config.daemon.token_file else None
+        identity = await _identity(config, clock, stack)
         keyring = state.open_keyring()
         catalog = await Catalog.open(state.catalog_url(), clock)
         stack.push_async_callback(catalog.aclose)
@@ -89,10 +92,9 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
         sources = _sources(config)
         opened = await open_targets(config, clock, stack)
         observed = {name: one.observed for name, one in opened.items()}
-        targets = {name: one.limited for name, one in opened.items()}
         fitness = Fitness(catalog=catalog, clock=clock, targets=_probed(config, opened, clock))
         enlisting = Enlisting(catalog, _node(state))
-        repositories = Repositories(targets, keyring, clock, state.indexes, fitness.require, enlisting)
+        repositories = _repositories(opened, keyring, clock, state, fitness, enlisting)
         stack.callback(repositories.close)
         workers = Workers(config.daemon.workers or os.cpu_count() or 1, spare_count=_SPARE_THREADS)
         stack.callback(workers.close)
@@ -113,10 +115,12 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
             observed=observed,
             executor=executor,
             wake=worker.wake,
+            sign=keyring.sign,
             live_progress=worker.live_progress,
         )
+        await application.block_storage.finish_deletions()
         lag = LoopLag(clock)
-        app = build_app(application, health=lambda: _health(lag), clock=clock, executor=executor, tokens=tokens)
+        app = build_app(application, health=lambda: _health(lag), clock=clock, executor=executor, identity=identity)
         # Bound before any task runs: what is raised within a group of tasks comes out as a group of errors.
         api = await stack.enter_async_context(AsyncExitStack())
         address = await api.enter_async_context(_listening(app, config))
@@ -148,8 +152,9 @@ def _resources(
         clock=clock,
         repositories=repositories,
         workers=workers,
-        open_source=partial(_open_source, config.paths, sources),
-        check_destination=partial(_check_destination, config.paths),
+        open_source=partial(_open_source, config, sources),
+        check_destination=partial(_check_destination, config),
+        check_overwritable=partial(_check_overwritable, config),
         job_memory_bytes=daemon.memory_limit_bytes // daemon.running_jobs_max,
         audit=config.audit,
     )
@@ -172,6 +177,8 @@ def _worker(
         JobKind.COPY: CopyBody(resources),
         JobKind.REPLICATE: ReplicateBody(resources),
         JobKind.PROBE: ProbeBody(fitness),
+        JobKind.CLONE: CloneBody(resources),
+        JobKind.IMPORT: ImportBody(resources),
         JobKind.SCRUB: ScrubBody(resources),
         JobKind.REPAIR: RepairBody(resources),
         JobKind.COLLECT: CollectBody(
@@ -209,6 +216,27 @@ def _announced(body: JobBody, published: asyncio.Queue[Job]) -> JobBody:
     return run_and_announce
 
 
+def _repositories(
+    opened: Mapping[str, OpenTarget],
+    keyring: Keyring,
+    clock: Clock,
+    state: StateDir,
+    fitness: Fitness,
+    enlisting: Enlisting,
+) -> Repositories:
+    targets = {name: one.limited for name, one in opened.items()}
+    return Repositories(targets, keyring, clock, state.indexes, fitness.require, enlisting)
+
+
+async def _identity(config: Config, clock: Clock, stack: AsyncExitStack) -> Identity:
+    strategy, token_file = config.auth.strategy, config.daemon.token_file
+    if strategy == "keystone":
+        return await stack.enter_async_context(keystone(config.auth, clock))
+    if token_file is not None and strategy in ("", "tokens"):
+        return read_tokens(token_file)
+    return NoIdentity(must_say_who=strategy == "noauth")
+
+
 def _sources(config: Config) -> Sources:
     try:
         return Sources(config.sources)
@@ -216,14 +244,18 @@ def _sources(config: Config) -> Sources:
         raise ConfigError(f"sources.{error}") from error
 
 
-def _open_source(paths: PathsConfig, sources: Sources, volume: Volume) -> Source:
+def _open_source(config: Config, sources: Sources, volume: Volume) -> Source:
     # Once more, because what the path leads to may have changed since it was registered.
-    check_address(volume.source, sources, allowed=paths.sources)
+    check_address(volume.source, sources, allowed=(*config.paths.sources, *config.made_paths))
     return sources.open(volume.source, allow_live=volume.allow_live, direct_io=volume.direct_io)
 
 
-def _check_destination(paths: PathsConfig, path: str, overwrite: bool) -> None:  # noqa: FBT001 - a callback
-    check_destination(path, overwrite=overwrite, allowed=paths.restores)
+def _check_destination(config: Config, path: str, overwrite: bool) -> None:  # noqa: FBT001 - a callback
+    check_destination(path, overwrite=overwrite, allowed=config.paths.restores)
+
+
+def _check_overwritable(config: Config, path: str) -> None:
+    check_overwritable(path, allowed=(*config.paths.restores, *config.made_paths))
 
 
 def _probed(config: Config, opened: Mapping[str, OpenTarget], clock: Clock) -> dict[str, ProbedTarget]:

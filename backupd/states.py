@@ -48,13 +48,18 @@ class JobEvent(StrEnum):
 
 
 class BackupEvent(StrEnum):
-    """``kept``: its deletion was cancelled, or failed, before it had removed anything."""
+    """``kept``: its deletion was cancelled, or failed, before it had removed anything.
+
+    ``distrusted`` and ``trusted``: an operator's word on a backup that was published.
+    """
 
     PUBLISHED = "published"
     FAILED = "failed"
     DELETE_REQUESTED = "delete_requested"
     KEPT = "kept"
     DELETED = "deleted"
+    DISTRUSTED = "distrusted"
+    TRUSTED = "trusted"
 
 
 class AttemptEvent(StrEnum):
@@ -98,6 +103,9 @@ BACKUP: Machine[BackupState, BackupEvent] = Machine(
         # A copy is gone, or nobody knows what is left; deleting it again is all that can be done.
         (BackupState.DELETING, BackupEvent.FAILED): BackupState.ERROR,
         (BackupState.DELETING, BackupEvent.KEPT): BackupState.AVAILABLE,
+        (BackupState.AVAILABLE, BackupEvent.DISTRUSTED): BackupState.ERROR,
+        # Only for one that was published and is whole.
+        (BackupState.ERROR, BackupEvent.TRUSTED): BackupState.AVAILABLE,
     },
 )
 

@@ -23,6 +23,7 @@ from typing import Any
 
 from backupd.catalog.store import Catalog
 from backupd.clock import SystemClock
+from backupd.config import AuditConfig
 from backupd.jobs.collect import CollectBody
 from backupd.jobs.resources import Resources
 from backupd.jobs.run import JobRun
@@ -151,7 +152,17 @@ async def measure(root: Path, *, chunks: int, backups: int, dead: int) -> dict[s
         ids = [await _add_backup(catalog, made, number, chunks // backups) for number in range(backups)]
         for backup_id in ids[:dead]:
             await _delete_backup(catalog, opened.repository, backup_id)
-        resources = Resources(catalog, clock, repositories, workers, _no_source, lambda _path, _over: None, 64 * 2**20)
+        resources = Resources(
+            catalog=catalog,
+            clock=clock,
+            repositories=repositories,
+            workers=workers,
+            open_source=_no_source,
+            check_destination=lambda _path, _overwrite: None,
+            check_overwritable=lambda _path: None,
+            job_memory_bytes=64 * 2**20,
+            audit=AuditConfig(),
+        )
         body = CollectBody(resources, root / "collections", lambda _target: 0.5)
         return await _collect(body, catalog, observed, made)
     finally:

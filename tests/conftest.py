@@ -5,6 +5,7 @@ import pytest
 
 pytest_plugins = [
     "tests.support.loop_device",
+    "tests.support.clients",
     "tests.support.servers.ceph",
     "tests.support.servers.gcs",
     "tests.support.servers.keystone",

@@ -56,7 +56,7 @@ async def read_body(
     if request.content_type != "application/json":
         sent = request.headers.get(hdrs.CONTENT_TYPE, "none")
         raise web.HTTPUnsupportedMediaType(text=f"Content-Type is {sent[:100]}; expected application/json")
-    text = await _arrive(request, size_bytes_max)
+    text = await arrive(request, size_bytes_max)
     if len(text) <= _PARSED_AT_ONCE_BYTES_MAX:
         return parse_request(parse_json(text), expected)
     value = await asyncio.get_running_loop().run_in_executor(request.app[EXECUTOR], parse_json, text)
@@ -100,7 +100,8 @@ def _advice(name: str, known: list[str]) -> str:
     return f'did you mean "{close[0]}"?' if close else f"expected {', '.join(known)}"
 
 
-async def _arrive(request: web.Request, size_bytes_max: int) -> bytes:
+async def arrive(request: web.Request, size_bytes_max: int) -> bytes:
+    """Return the bytes of the body. HTTP 408, 413."""
     too_large = web.HTTPRequestEntityTooLarge(
         max_size=size_bytes_max, actual_size=0, text=f"the body is larger than {size_bytes_max} bytes"
     )

@@ -8,16 +8,21 @@ from typing import Any
 
 from aiohttp import web
 
+from backupd.access import Caller
 from backupd.application import Application
-
-# There is one project until there is an identity service.
-PROJECT = "default"
 
 APPLICATION = web.AppKey("application", Application)
 EXECUTOR = web.AppKey("executor", Executor)
+OPENAPI: web.AppKey[dict[str, Any]] = web.AppKey("openapi")
 HEALTH: web.AppKey[Callable[[], dict[str, Any]]] = web.AppKey("health")
+CALLER = web.RequestKey("caller", Caller)
 
 
 def services(request: web.Request) -> Application:
     """Return the application services."""
     return request.app[APPLICATION]
+
+
+def project_of(request: web.Request) -> str:
+    """Return the project of whoever asks."""
+    return request[CALLER].project

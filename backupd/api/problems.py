@@ -18,6 +18,7 @@ _HTTP_CODES = {
     HTTPStatus.FORBIDDEN: "request.forbidden",
     HTTPStatus.NOT_FOUND: "not_found",
     HTTPStatus.METHOD_NOT_ALLOWED: "request.method_not_allowed",
+    HTTPStatus.NOT_ACCEPTABLE: "request.version",
     HTTPStatus.REQUEST_TIMEOUT: "request.timeout",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "request.too_large",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "request.media_type",

@@ -6,9 +6,13 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
+from backupd.access import Access
 from backupd.application.available import AvailableBackups
 from backupd.application.backup_types import BackupTypes
 from backupd.application.backups import Backups
+from backupd.application.block_storage.quotas import Quotas
+from backupd.application.block_storage.service import BlockStorage, build_block_storage
+from backupd.application.capabilities import Capabilities
 from backupd.application.collections import Collections
 from backupd.application.condition import Conditions
 from backupd.application.copies import Copies
@@ -43,6 +47,9 @@ class Application:
     condition: Conditions
     collections: Collections
     jobs: Jobs
+    block_storage: BlockStorage
+    capabilities: Capabilities
+    access: Access
 
 
 def build_application(
@@ -54,19 +61,28 @@ def build_application(
     observed: Mapping[str, Observe],
     executor: Executor,
     wake: Callable[[], None],
+    sign: Callable[[bytes], bytes],
     live_progress: Callable[[str], Progress | None] = lambda _: None,
 ) -> Application:
     """Return the services.
 
     ``sources`` are the kinds that are allowed; ``observed`` has one entry per configured target; ``executor``
     (its owner shuts it down) runs what may block; ``wake`` nudges the job worker, must not block and may be
-    called too often; ``live_progress`` knows how far a job is that runs in this process.
+    called too often; ``sign`` signs backup records; ``live_progress`` knows how far a job is that runs here.
     """
     targets = Targets(catalog=catalog, config=config.targets, observed=observed)
-    paths = Paths(config=config.paths, sources=sources, executor=executor)
-    policy = Policy(catalog=catalog, config=config)
+    paths = Paths(config=config.paths, sources=sources, executor=executor, made=config.made_paths)
+    access, policy = Access(config.rules), Policy(catalog=catalog, config=config)
+    quotas = Quotas(catalog=catalog.block_storage, access=access, config=config.quotas)
     backups = Backups(
-        catalog=catalog, clock=clock, paths=paths, targets=targets, policy=policy, executor=executor, wake=wake
+        catalog=catalog,
+        clock=clock,
+        paths=paths,
+        targets=targets,
+        policy=policy,
+        quotas=quotas,
+        executor=executor,
+        wake=wake,
     )
     available = AvailableBackups(catalog=catalog, clock=clock, targets=targets)
     return Application(
@@ -81,4 +97,18 @@ def build_application(
         condition=Conditions(catalog=catalog, clock=clock, targets=targets, wake=wake),
         collections=Collections(catalog=catalog, clock=clock, targets=targets, wake=wake),
         jobs=Jobs(catalog=catalog, wake=wake, live_progress=live_progress),
+        block_storage=build_block_storage(
+            catalog=catalog,
+            clock=clock,
+            config=config,
+            access=access,
+            paths=paths,
+            targets=targets,
+            backups=backups,
+            executor=executor,
+            sign=sign,
+            wake=wake,
+        ),
+        capabilities=Capabilities(config=config, targets=targets),
+        access=access,
     )

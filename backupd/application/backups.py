@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
+from backupd.application.block_storage.quotas import Quotas
 from backupd.application.changed_extents import parse_changed_extents
 from backupd.application.fields import check_name, invalid
 from backupd.application.parents import ParentChoice, Parents
 from backupd.application.paths import Paths
 from backupd.application.policy import Policy
 from backupd.application.targets import Targets
+from backupd.block_storage import BackupDetails, Charge
 from backupd.catalog.store import Catalog
 from backupd.clock import Clock
 from backupd.errors import Conflict, InvalidRequest, NotFound
@@ -55,11 +57,22 @@ class Backups:
     paths: Paths
     targets: Targets
     policy: Policy
+    quotas: Quotas
     executor: Executor
     wake: Callable[[], None]
 
-    async def create(self, project: str, new: NewBackup) -> tuple[Backup, Job]:
-        """Return the backup in ``creating`` and its job. Raises InvalidRequest, NotFound, Conflict."""
+    async def create(
+        self,
+        project: str,
+        new: NewBackup,
+        *,
+        details: BackupDetails | None = None,
+        charges: Collection[Charge] | None = None,
+    ) -> tuple[Backup, Job]:
+        """Return the backup in ``creating`` and its job. Raises InvalidRequest, NotFound, Conflict, QuotaExceeded.
+
+        ``details`` is what block storage has of it besides, if that asks; a snapshot named there is what is read.
+        """
         if new.name is not None:
             check_name("name", new.name)
         volume = await self.catalog.volume(project, new.volume)
@@ -69,10 +82,18 @@ class Backups:
         parents = Parents(catalog=self.catalog)
         choice = await parents.choose(volume, backup_type, mode=new.mode, parent=new.parent)
         changed_extents = await self._changed_extents(new, choice.parent)
-        await self._check_source(volume)
+        snapshot_id = details.snapshot_id if details else None
+        if snapshot_id is None:
+            await self._check_source(volume)
         backup = self._new_backup(new, volume=volume, backup_type=backup_type, choice=choice)
-        job = self._new_job(backup, JobKind.BACKUP, {"changed_extents": changed_extents})
-        await self.catalog.create_backup(backup, job)
+        request = {"changed_extents": changed_extents}
+        job = self._new_job(backup, JobKind.BACKUP, request | ({"snapshot_id": snapshot_id} if snapshot_id else {}))
+        if details is not None and details.data_timestamp is None:
+            details = replace(details, data_timestamp=backup.created_at)
+        if charges is None:
+            found = await self.catalog.block_storage.volume(project, volume.id)
+            charges = await self.quotas.charges(project, {"backups": 1, "backup_gigabytes": found.size_gib})
+        await self.catalog.create_backup(backup, job, details, charges)
         self.wake()
         return backup, job
 

@@ -24,24 +24,33 @@ _Answer = TypeVar("_Answer")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paths:
-    """Checks paths in ``executor``, because a dead device or mount may not answer."""
+    """Checks paths in ``executor``, because a dead device or mount may not answer.
+
+    ``made`` is where the daemon itself makes volumes; those may be read as the others may.
+    """
 
     config: PathsConfig
     sources: Sources
     executor: Executor
+    made: tuple[Path, ...] = ()
 
     async def check_source(self, path: str) -> None:
         """Raise InvalidRequest unless ``path`` is a readable file or block device below ``paths.sources``."""
-        await self._answer(path, lambda: check_source(path, allowed=self.config.sources))
+        await self._answer(path, lambda: check_source(path, allowed=(*self.config.sources, *self.made)))
 
     async def check_address(self, source: str) -> str:
         """Return ``source`` as volumes have it. InvalidRequest unless it is an address that may be read."""
-        allowed = self.config.sources
+        allowed = (*self.config.sources, *self.made)
         return await self._answer(redacted(source), lambda: check_address(source, self.sources, allowed=allowed))
 
     async def check_destination(self, path: str, *, overwrite: bool) -> None:
         """Raise InvalidRequest unless a restore may write to ``path``."""
         await self._answer(path, lambda: check_destination(path, overwrite=overwrite, allowed=self.config.restores))
+
+    async def check_overwritable(self, path: str) -> None:
+        """Raise InvalidRequest unless what is at ``path`` may be overwritten where it is."""
+        allowed = (*self.config.restores, *self.made)
+        await self._answer(path, lambda: check_overwritable(path, allowed=allowed))
 
     async def same(self, path: str, others: Collection[str]) -> set[str]:
         """Return those of ``others`` that lead where ``path`` does, however they are written."""
@@ -101,6 +110,13 @@ def check_destination(path: str, *, overwrite: bool, allowed: tuple[Path, ...]) 
         raise invalid("path", path, "a file that does not exist yet or a block device")
     elif not overwrite:
         raise invalid("overwrite", overwrite, f"true, because a restore destroys what is on the block device {path}")
+
+
+def check_overwritable(path: str, *, allowed: tuple[Path, ...]) -> None:
+    """Raise InvalidRequest unless ``path`` is a file or block device below one of ``allowed``."""
+    kind = _kind(path, _resolve(path, allowed=allowed, key="paths.restores"))
+    if kind is None or not (stat.S_ISREG(kind) or stat.S_ISBLK(kind)):
+        raise invalid("path", path, "a regular file or a block device that exists")
 
 
 def _resolve(path: str, *, allowed: tuple[Path, ...], key: str) -> Path:

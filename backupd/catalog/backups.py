@@ -9,7 +9,9 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, delete, func, insert, select, update
 
+from backupd.block_storage import BackupDetails, Charge
 from backupd.catalog import audits, holds, rows
+from backupd.catalog.block_storage import backups as block_backups
 from backupd.catalog.jobs import UNFINISHED, insert_job, keep_backup, require_fence
 from backupd.catalog.tables import backup_copies, backups, jobs, volumes
 from backupd.errors import Conflict, no_such
@@ -17,7 +19,13 @@ from backupd.model import Backup, BackupCopy, BackupResult, BackupState, CopySta
 from backupd.states import BACKUP, BackupEvent
 
 
-def create(connection: Connection, value: Backup, job: Job) -> None:
+def create(
+    connection: Connection,
+    value: Backup,
+    job: Job,
+    details: BackupDetails | None = None,
+    charges: Collection[Charge] = (),
+) -> None:
     # The rows are locked, where the database locks rows, so that what was found stays so until the commit.
     volume = select(volumes.c.id).where(volumes.c.id == value.volume_id).with_for_update()
     if connection.execute(volume).first() is None:
@@ -25,12 +33,14 @@ def create(connection: Connection, value: Backup, job: Job) -> None:
     running = select(backups.c.id).where(
         backups.c.volume_id == value.volume_id, backups.c.state == BackupState.CREATING
     )
+    block_backups.require_volume(connection, value, details)
     found = connection.execute(running).first()
-    if found is not None:
+    if found is not None and (details is None or details.snapshot_id is None):
         raise Conflict(f"backup {found.id} of this volume is still being created")
     if value.parent_id is not None:
         _require_available(connection, value.parent_id)
     connection.execute(insert(backups).values(rows.from_backup(value)))
+    block_backups.add_details(connection, value, details, charges)
     insert_job(connection, job)
 
 
@@ -96,6 +106,7 @@ def publish(
     published = one(connection, backup_id)
     if result.audit is not None:
         audits.record(connection, published.volume_id, backup_id, result.audit, now)
+    block_backups.published(connection, backup_id, result.size_bytes)
     for target in published.targets:
         state = CopyState.LAGGING if target in lagging else CopyState.COMPLETE
         connection.execute(insert(backup_copies).values(backup_id=backup_id, target=target, state=state))
@@ -173,6 +184,7 @@ def begin_delete(connection: Connection, backup_id: str, job: Job) -> None:
 def finish_delete(connection: Connection, backup_id: str, *, job_id: str, fence: int, now: datetime) -> None:
     require_fence(connection, job_id, fence)
     connection.execute(delete(backup_copies).where(backup_copies.c.backup_id == backup_id))
+    block_backups.deleted(connection, backup_id)
     _change(connection, backup_id, BackupEvent.DELETED, finished_at=now)
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, insert, select, update
 from backupd.catalog.collection_tables import catalog_state, job_epochs
 from backupd.model import Job, JobKind
 
-REUSING = (JobKind.BACKUP, JobKind.COPY, JobKind.REPLICATE)
+REUSING = (JobKind.BACKUP, JobKind.COPY, JobKind.REPLICATE, JobKind.IMPORT)
 """The kinds of jobs that leave something out because it is on a target already."""
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, insert, or_, select, type_coerce, update
 
 from backupd.catalog import epochs, rows
+from backupd.catalog.block_storage.endings import ended
 from backupd.catalog.tables import attempts, backups, job_packs, jobs
 from backupd.catalog.turns import is_its_turn
 from backupd.errors import Conflict, LeaseLost, no_such
@@ -167,6 +168,7 @@ def finish(
     _end_attempt(connection, job_id, fence, AttemptEvent(state.value), failure, now)
     if state is not JobState.SUCCEEDED:
         _fail_backup(connection, job_id, failure or _CANCELLED, now)
+    ended(connection, one(connection, job_id, columns=SHOWN), state, failure, now)
 
 
 def request_cancel(connection: Connection, project: str, job_id: str, now: datetime) -> JobState:
@@ -180,6 +182,7 @@ def request_cancel(connection: Connection, project: str, job_id: str, now: datet
             keep_backup(connection, job.of_backup)
         else:
             _fail_backup(connection, job_id, _CANCELLED, now)
+        ended(connection, job, JobState.CANCELLED, _CANCELLED, now)
         return JobState.CANCELLED
     running = update(jobs).where(mine, jobs.c.state.in_(_HELD), jobs.c.is_publishing.is_(False))
     if connection.execute(running.values(state=JobState.CANCELLING)).rowcount == 0:
@@ -233,7 +236,11 @@ def _end_attempt(
 
 
 # The work of these jobs is a change of their backup's state.
-_WORK = {JobKind.BACKUP: BackupEvent.PUBLISHED, JobKind.DELETE: BackupEvent.DELETED}
+_WORK = {
+    JobKind.BACKUP: BackupEvent.PUBLISHED,
+    JobKind.IMPORT: BackupEvent.PUBLISHED,
+    JobKind.DELETE: BackupEvent.DELETED,
+}
 
 
 def _has_done_its_work(connection: Connection, job_id: str) -> bool:

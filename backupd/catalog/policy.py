@@ -8,7 +8,10 @@ from dataclasses import asdict, replace
 from sqlalchemy import Connection, and_, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
+from backupd.block_storage import VolumeDetails
 from backupd.catalog import audits, rows
+from backupd.catalog.block_storage.tables import block_snapshots, block_volumes
+from backupd.catalog.block_storage.volumes import add_details
 from backupd.catalog.tables import backup_types, backups, probes, volumes
 from backupd.errors import Conflict, no_such
 from backupd.model import BackupState, BackupType, TargetProbe, Volume
@@ -62,7 +65,7 @@ def configure_backup_types(connection: Connection, values: Sequence[BackupType])
     connection.execute(update(backup_types).where(gone).values(is_configured=False))
 
 
-def add_volume(connection: Connection, value: Volume) -> None:
+def add_volume(connection: Connection, value: Volume, details: VolumeDetails | None = None) -> None:
     known = connection.execute(
         select(volumes.c.id).where(volumes.c.project == value.project, volumes.c.name == value.name)
     ).first()
@@ -72,6 +75,7 @@ def add_volume(connection: Connection, value: Volume) -> None:
         connection.execute(insert(volumes).values(asdict(value)))
     except IntegrityError:
         raise no_such("backup type", value.backup_type_id) from None
+    add_details(connection, value.id, details or VolumeDetails(name=value.name))
 
 
 def volume(connection: Connection, project: str, id_or_name: str) -> Volume:
@@ -110,6 +114,10 @@ def delete_volume(connection: Connection, volume_id: str) -> None:
     if found is not None:
         raise Conflict(f"the volume still has backup {found.id}; delete its backups first")
     audits.forget(connection, volume_id)
+    snapshot = connection.execute(select(block_snapshots.c.id).where(block_snapshots.c.volume_id == volume_id)).first()
+    if snapshot is not None:
+        raise Conflict(f"the volume still has snapshot {snapshot.id}; delete its snapshots first")
+    connection.execute(delete(block_volumes).where(block_volumes.c.volume_id == volume_id))
     if connection.execute(delete(volumes).where(volumes.c.id == volume_id)).rowcount == 0:
         raise no_such("volume", volume_id)
 

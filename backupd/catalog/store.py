@@ -13,7 +13,9 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from backupd.block_storage import BackupDetails, Charge, VolumeDetails
 from backupd.catalog import audits, backups, holds, jobs, policy, published, schema
+from backupd.catalog.block_storage.store import BlockStorageCatalog
 from backupd.catalog.collections import Collections
 from backupd.catalog.condition import Condition
 from backupd.catalog.holds import FailedDeletion
@@ -45,7 +47,8 @@ _BUSY_TIMEOUT_MS = 30_000
 class Catalog:
     """The only code that talks to the database. Its methods say what they raise.
 
-    ``condition`` is its part about verifications and damage.
+    ``block_storage`` has those that only block storage asks for, ``condition`` is its part about verifications and
+    damage.
     """
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
@@ -53,6 +56,7 @@ class Catalog:
         self._clock = clock
         self.condition = Condition(self._run)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="catalog")
+        self.block_storage = BlockStorageCatalog(self._run, clock)
         self.collections = Collections(self._run)
 
     @classmethod
@@ -91,9 +95,9 @@ class Catalog:
         """Make the configured types what ``values`` say. Conflict when the API has made another of the same name."""
         await self._run(policy.configure_backup_types, values)
 
-    async def add_volume(self, value: Volume) -> None:
+    async def add_volume(self, value: Volume, details: VolumeDetails | None = None) -> None:
         """Conflict when the name is taken; NotFound when there is no such backup type."""
-        await self._run(policy.add_volume, value)
+        await self._run(policy.add_volume, value, details)
 
     async def volume(self, project: str, id_or_name: str) -> Volume:
         """NotFound."""
@@ -128,9 +132,14 @@ class Catalog:
         """Trust a volume's tracking again."""
         await self._run(audits.trust, volume_id)
 
-    async def create_backup(self, value: Backup, job: Job) -> None:
-        """Add both. Conflict when the volume has a backup in creation, or the parent is not available."""
-        await self._run(backups.create, value, job)
+    async def create_backup(
+        self, value: Backup, job: Job, details: BackupDetails | None = None, charges: Collection[Charge] = ()
+    ) -> None:
+        """Add both. Conflict when the volume has a backup in creation, or the parent is not available.
+
+        With ``details`` also WrongStatus of the volume or snapshot; QuotaExceeded.
+        """
+        await self._run(backups.create, value, job, details, charges)
 
     async def backup(self, project: str, backup_id: str) -> Backup:
         """NotFound."""

@@ -19,9 +19,11 @@ from sqlalchemy import (
     Table,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_IS_LIVE = text("state != 'deleted'")
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -109,6 +111,8 @@ backups = Table(
     Column("suspect_reason", String),
     Index(None, "volume_id", "state"),
     Index(None, "parent_id"),
+    # A project's backups as they are listed, without the many that were deleted.
+    Index("ix_backups_listed", "project", "created_at", "id", sqlite_where=_IS_LIVE, postgresql_where=_IS_LIVE),
 )
 
 # One row for each target that has a published backup, or is to get it.

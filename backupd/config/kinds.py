@@ -167,6 +167,26 @@ def _parse_names(value: Any) -> tuple[str, ...]:
     return tuple(_parse_name(item) for item in value)
 
 
+def _parse_strategy(value: Any) -> str:
+    if value not in ("", "none", "noauth", "tokens", "keystone"):
+        raise ValueError
+    return str(value)
+
+
+def _parse_text(value: Any) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= 255 or not value.isprintable():
+        raise ValueError
+    return value
+
+
+def _parse_optional_url(value: Any) -> str | None:
+    if value == "":
+        return None
+    if not re.match("https?://", _parse_url(value)):
+        raise ValueError
+    return str(value)
+
+
 FLAG = Kind("true or false", _parse_flag)
 INTEGER = Kind("an integer", _parse_integer)
 A_NAME = Kind("a name", _parse_name)
@@ -177,4 +197,7 @@ ABSOLUTE_PATH = Kind('an absolute path without ".."', _parse_path)
 OPTIONAL_PATH = Kind('an absolute path without "..", or "" for none', _parse_optional_path)
 PATHS = Kind('a list of absolute paths without ".."', _parse_paths)
 ADDRESS = Kind('"host:port" or "[ipv6]:port" with a port from 0 to 65535', _parse_address)
+STRATEGY = Kind('"none", "noauth", "tokens", "keystone", or "" for what daemon.token_file says', _parse_strategy)
+TEXT = Kind("a text of 1 to 255 characters", _parse_text)
+OPTIONAL_URL = Kind('an http url without any secret in it, or "" for none', _parse_optional_url, _show_url)
 URL = Kind("a url such as file:///srv/backups, without any secret in it", _parse_url, _show_url)

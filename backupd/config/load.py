@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, asdict, fields
@@ -12,15 +11,19 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+from backupd.access import ROLES, RULES
+from backupd.config.callers import daemon_problems
 from backupd.config.kinds import NAME
 from backupd.config.tree import (
-    JOB_MEMORY_BYTES_MIN,
     AuditConfig,
+    AuthConfig,
     BackupTypeConfig,
+    BlockStorageConfig,
     Config,
     DaemonConfig,
     PathsConfig,
     PolicyConfig,
+    QuotasConfig,
     RetentionConfig,
     TargetConfig,
     TargetDefaults,
@@ -39,6 +42,10 @@ SECTIONS = (
     "backup_types",
     "policy",
     "projects",
+    "block_storage",
+    "quotas",
+    "auth",
+    "rules",
 )
 _Section = TypeVar(
     "_Section",
@@ -50,6 +57,9 @@ _Section = TypeVar(
     RetentionConfig,
     BackupTypeConfig,
     PolicyConfig,
+    BlockStorageConfig,
+    QuotasConfig,
+    AuthConfig,
 )
 
 
@@ -100,9 +110,15 @@ class _Reader:
         backup_types = self._backup_types(self._table(document, "backup_types"), document)
         policy = self._section(PolicyConfig, self._table(document, "policy"), prefix="policy.")
         projects = self._projects(self._table(document, "projects"), policy or PolicyConfig())
-        if daemon is not None:
-            self.problems.extend(_daemon_problems(daemon))
-        if daemon is None or paths is None or policy is None:
+        block_storage = self._section(
+            BlockStorageConfig, self._table(document, "block_storage"), prefix="block_storage."
+        )
+        quotas = self._section(QuotasConfig, self._table(document, "quotas"), prefix="quotas.")
+        auth = self._section(AuthConfig, self._table(document, "auth"), prefix="auth.")
+        rules = self._rules(self._table(document, "rules"))
+        if daemon is not None and auth is not None:
+            self.problems.extend(daemon_problems(daemon, auth))
+        if daemon is None or paths is None or policy is None or block_storage is None or quotas is None or auth is None:
             return None
         return Config(
             daemon=daemon,
@@ -114,7 +130,18 @@ class _Reader:
             backup_types=backup_types,
             policy=policy,
             projects=projects,
+            block_storage=block_storage,
+            quotas=quotas,
+            auth=auth,
+            rules=rules,
         )
+
+    def _rules(self, table: dict[str, Any]) -> Mapping[str, tuple[str, ...]]:
+        self._refuse_unknown(table, tuple(RULES), prefix="rules.")
+        for rule, roles in table.items():
+            if not isinstance(roles, list) or not all(role in ROLES for role in roles):
+                self.problems.append(f"rules.{rule!r}: expected a list of roles: {', '.join(ROLES)}")
+        return MappingProxyType({rule: tuple(roles) for rule, roles in table.items() if isinstance(roles, list)})
 
     def _targets(self, table: dict[str, Any], defaults: TargetDefaults) -> Mapping[str, TargetConfig]:
         if not table:
@@ -228,41 +255,6 @@ def _names(table: Any) -> list[str]:
 def _whole(named: dict[str, _Section | None]) -> Mapping[str, _Section]:
     """Return the sections that have no problem, to be read only."""
     return MappingProxyType({name: section for name, section in named.items() if section is not None})
-
-
-def _daemon_problems(daemon: DaemonConfig) -> Iterator[str]:
-    """Yield what is wrong with values that are fine one by one."""
-    if daemon.memory_limit_bytes // daemon.running_jobs_max < JOB_MEMORY_BYTES_MIN:
-        yield (
-            f"daemon.memory_limit_bytes = {daemon.memory_limit_bytes}: expected at least "
-            f"{JOB_MEMORY_BYTES_MIN} for each of {daemon.running_jobs_max} running jobs "
-            f"(daemon.running_jobs_max), that is {JOB_MEMORY_BYTES_MIN * daemon.running_jobs_max}"
-        )
-    if daemon.token_file is not None:
-        yield from _token_file_problems(daemon.token_file)
-    elif not daemon.listen.is_loopback:
-        yield (
-            f"daemon.listen = '{daemon.listen}': expected a loopback address such as "
-            "127.0.0.1:8776, or a token file in daemon.token_file: without one "
-            "everybody on the network could read and overwrite volumes"
-        )
-
-
-def _token_file_problems(path: Path) -> Iterator[str]:
-    try:
-        mode = path.stat().st_mode
-    except OSError as error:
-        yield f"daemon.token_file = '{path}': cannot be read: {_reason(error)}"
-        return
-    if not stat.S_ISREG(mode):
-        yield f"daemon.token_file = '{path}': expected a regular file"
-    elif mode & 0o077:
-        yield (
-            f"daemon.token_file = '{path}': has mode {stat.S_IMODE(mode):04o}; expected a file that only its "
-            f"owner can read\nHINT: chmod 0600 {path}"
-        )
-    elif not os.access(path, os.R_OK):
-        yield f"daemon.token_file = '{path}': cannot be read by this user"
 
 
 def _reason(error: OSError) -> str:

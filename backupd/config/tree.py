@@ -17,8 +17,11 @@ from backupd.config.kinds import (
     NAMES,
     OPTIONAL_NAME,
     OPTIONAL_PATH,
+    OPTIONAL_URL,
     OPTIONS,
     PATHS,
+    STRATEGY,
+    TEXT,
     URL,
     Address,
     Kind,
@@ -133,6 +136,40 @@ class PolicyConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BlockStorageConfig:
+    """``[block_storage]``: what ``/v3`` makes; without ``volumes_dir`` it makes no volumes."""
+
+    volumes_dir: Path | None = option(OPTIONAL_PATH, None)
+    availability_zone: str = option(A_NAME, "nova")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuotasConfig:
+    """``[quotas]``: what each project may have, unless an operator has set another limit for it; -1 is no limit."""
+
+    backups: int = option(integer(-1, 2**31 - 1), 10)
+    backup_gigabytes: int = option(integer(-1, 2**31 - 1), 1000)
+    volumes: int = option(integer(-1, 2**31 - 1), 10)
+    snapshots: int = option(integer(-1, 2**31 - 1), 10)
+    gigabytes: int = option(integer(-1, 2**31 - 1), 1000)
+    per_volume_gigabytes: int = option(integer(-1, 2**31 - 1), -1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthConfig:
+    """``[auth]``: who may call; the ``keystone_`` keys are those of the service user that asks about tokens."""
+
+    strategy: str = option(STRATEGY, "")
+    keystone_url: str | None = option(OPTIONAL_URL, None)
+    keystone_user: str = option(TEXT, "backupd")
+    keystone_user_domain: str = option(TEXT, "Default")
+    keystone_password_file: Path | None = option(OPTIONAL_PATH, None)
+    keystone_project: str = option(TEXT, "service")
+    keystone_project_domain: str = option(TEXT, "Default")
+    token_cache_s: float = option(seconds(0, 3600), 60.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """The whole file. ``projects`` have what they inherit from ``policy`` in them."""
 
@@ -146,6 +183,16 @@ class Config:
     backup_types: Mapping[str, BackupTypeConfig] = field(default_factory=dict)
     policy: PolicyConfig = PolicyConfig()
     projects: Mapping[str, PolicyConfig] = field(default_factory=dict)
+    block_storage: BlockStorageConfig = BlockStorageConfig()
+    quotas: QuotasConfig = QuotasConfig()
+    auth: AuthConfig = AuthConfig()
+    rules: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def made_paths(self) -> tuple[Path, ...]:
+        """Where the daemon makes volumes: nowhere, or in one directory."""
+        directory = self.block_storage.volumes_dir
+        return () if directory is None else (directory,)
 
     def policy_of(self, project: str) -> PolicyConfig:
         """Return what holds for one project."""

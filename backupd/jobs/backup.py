@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from functools import partial
 from random import Random
@@ -39,6 +39,7 @@ from backupd.repository.opened import Opened
 from chunker.errors import SourceError
 from chunker.extents import Extent
 from chunker.node import Pointer
+from chunker.sources.address import Address
 from chunker.sources.base import PointInTime, Source
 from chunker.sources.extents import GivenExtents
 from targets.base import Target
@@ -74,6 +75,9 @@ class BackupBody:
         published = await self._published(backup, opened)
         if published is None:
             volume = await self._catalog.volume(job.project, backup.volume_id)
+            if (snapshot_id := job.request.get("snapshot_id")) is not None:
+                snapshot = await self._catalog.block_storage.snapshot(job.project, snapshot_id)
+                volume = replace(volume, source=str(Address.of_path(snapshot.path)))
             attempt = _Attempt(self._resources, job, run, backup, volume, opened)
             published = await attempt.run()
             audit = attempt.audit

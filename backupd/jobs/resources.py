@@ -20,8 +20,8 @@ class Resources:
     """Shared by all jobs of the daemon.
 
     ``open_source`` says how a volume is read. ``check_destination`` raises unless a restore may (still) write to
-    a path; it blocks. ``job_memory_bytes`` is each running job's part of the limit. ``audit`` says
-    how much of what tracking claims is looked at.
+    a path, ``check_overwritable`` unless it may overwrite what is there; both block. ``job_memory_bytes`` is each
+    running job's part of the limit. ``audit`` says how much of what tracking claims is looked at.
     """
 
     catalog: Catalog
@@ -30,6 +30,7 @@ class Resources:
     workers: Workers
     open_source: Callable[[Volume], Source]
     check_destination: Callable[[str, bool], None]
+    check_overwritable: Callable[[str], None]
     job_memory_bytes: int
     audit: AuditConfig
 

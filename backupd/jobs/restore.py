@@ -1,4 +1,4 @@
-"""The restore job: a backup to a new file or onto a device.
+"""The restore job: a backup to a new file, onto a device, or into a volume of block storage.
 
 Started again after a crash it begins anew, unless the file had got its name already. When asked to, it restores what
 is left of a damaged backup: zeros stand where nothing is left, also on a device, so that nothing which was there
@@ -16,7 +16,7 @@ from backupd.pipeline.restore import RestorePipeline
 from backupd.pipeline.salvage import DamagedRanges
 from chunker.destinations.base import Destination
 from chunker.destinations.file import was_finished
-from chunker.destinations.open import open_destination
+from chunker.destinations.open import open_destination, open_existing
 
 
 class RestoreBody:
@@ -30,7 +30,7 @@ class RestoreBody:
         workers = self._resources.workers
         _, repository, manifest = await open_backup(self._resources, job)
         run.progress = progress = ProgressMeter(self._resources.clock)
-        if await workers.run(was_finished, job.request["path"], restore_id=job.id):
+        if "volume_id" not in job.request and await workers.run(was_finished, job.request["path"], restore_id=job.id):
             progress.total_bytes = manifest.size_bytes
             progress.add(manifest.size_bytes)
             return
@@ -56,6 +56,9 @@ class RestoreBody:
 
     def _open(self, job: Job, size_bytes: int) -> Destination:
         path, overwrite = job.request["path"], job.request["overwrite"]
+        if "volume_id" in job.request:
+            self._resources.check_overwritable(path)
+            return open_existing(path, size_bytes)
         # Once more, because what the path leads to may have changed since the request.
         self._resources.check_destination(path, overwrite)
         return open_destination(path, size_bytes, restore_id=job.id, overwrite=overwrite)

@@ -6,6 +6,7 @@ The first line wraps the keys of new repositories; the others still open what th
 from __future__ import annotations
 
 import hashlib
+import hmac
 import os
 import re
 import secrets
@@ -37,6 +38,11 @@ class Keyring:
                 "HINT: add the line of that key from your copy of the key file"
             )
         return self._keys[wanted]
+
+    def sign(self, text: bytes) -> bytes:
+        """Return what only the holder of the current master key can say of ``text``."""
+        key = derive(self._keys[self.current_fingerprint], "backupd v1 backup record signature")
+        return hmac.digest(key, text, "sha256")
 
 
 def fingerprint(key: bytes) -> str:

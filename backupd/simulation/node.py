@@ -54,7 +54,7 @@ from targets.wrappers.retry import Retry
 LEASE_S = 120.0
 _POLL_INTERVAL_S = 600.0
 JOB_MEMORY_BYTES = 32 * 1024 * 1024
-SIMULATED_KINDS = frozenset(JobKind) - {JobKind.PROBE}
+SIMULATED_KINDS = frozenset(JobKind) - {JobKind.PROBE, JobKind.CLONE, JobKind.IMPORT}
 _LOOK_INTERVAL_S = 3600.0
 _LIVE_SHARE_MIN = 0.7  # More than the usual, so that more is compacted.
 _PUBLISHED_MAX = 100
@@ -254,6 +254,7 @@ class Node:
             observed=observed,
             executor=self._executor,
             wake=self._worker.wake,
+            sign=lambda text: text,
         )
 
     def _make_worker(self) -> Worker:
@@ -264,6 +265,7 @@ class Node:
             workers=self._workers,
             open_source=self._world.open_source,
             check_destination=lambda _path, _overwrite: None,
+            check_overwritable=lambda _path: None,
             job_memory_bytes=JOB_MEMORY_BYTES,
             audit=AuditConfig(cover_within_backups=8),
             budgets=self._budgets,

@@ -227,6 +227,7 @@ class Run:
             observed={name: Observe(store) for name, store in self.stores.items()},
             executor=executor,
             wake=self.wake,
+            sign=lambda text: text,
         )
 
 

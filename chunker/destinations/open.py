@@ -8,6 +8,7 @@ from chunker.destinations.base import Destination
 from chunker.destinations.descriptor import translated
 from chunker.destinations.device import DeviceDestination
 from chunker.destinations.file import FileDestination
+from chunker.destinations.image import ImageDestination
 from chunker.errors import DestinationError, DestinationExists
 
 
@@ -32,3 +33,13 @@ def open_destination(
             "HINT: allow overwriting if that is what you want"
         )
     return DeviceDestination(place, size_bytes, direct=direct)
+
+
+def open_existing(path: str | Path, size_bytes: int, *, direct: bool = True) -> Destination:
+    """Open what is at ``path`` to be overwritten where it is, whatever it holds. Raises what the destination raises."""
+    place = Path(path)
+    with translated(place, "cannot be looked up"):
+        is_device = place.is_block_device()
+    if is_device:
+        return DeviceDestination(place, size_bytes, direct=direct)
+    return ImageDestination(place, size_bytes, direct=direct)

@@ -24,7 +24,8 @@ HOUSE: Rows = (
     ("backupd.jobs",),
     ("backupd.pipeline",),
     ("backupd.catalog", "backupd.repository", "backupd.config"),
-    ("backupd.states", "backupd.retention", "backupd.type_rules", "backupd.condition"),
+    ("backupd.states", "backupd.retention", "backupd.type_rules", "backupd.condition", "backupd.access"),
+    ("backupd.block_storage",),
     ("backupd.model",),
     ("backupd.errors", "backupd.clock"),
     ("=backupd", "chunker", "targets"),
@@ -35,7 +36,15 @@ CHUNKER: Rows = (
     ("chunker.sources", "chunker.destinations", "chunker.tree"),
     ("chunker.frame", "chunker.pack", "chunker.node"),
     ("chunker.digest",),
-    ("chunker.extents", "chunker.keys", "chunker.xaes", "chunker.block_device", "chunker.direct_io"),
+    (
+        "chunker.extents",
+        "chunker.sources.writers",
+        "chunker.keys",
+        "chunker.xaes",
+        "chunker.block_device",
+        "chunker.direct_io",
+        "chunker.cloning",
+    ),
     ("chunker.errors",),
 )
 TARGETS: Rows = (

@@ -40,4 +40,4 @@ def test_two_seeds_are_two_runs() -> None:
 
 
 def test_every_kind_of_job_is_simulated_but_probes_which_have_real_servers() -> None:
-    assert set(JobKind) - SIMULATED_KINDS == {JobKind.PROBE}
+    assert set(JobKind) - SIMULATED_KINDS == {JobKind.PROBE, JobKind.CLONE, JobKind.IMPORT}

@@ -130,6 +130,7 @@ async def without_worker(place: Place) -> AsyncIterator[Application]:
                 observed={"local": Observe(MemoryTarget())},
                 executor=executor,
                 wake=lambda: None,
+                sign=lambda text: text,
             )
     finally:
         await catalog.aclose()

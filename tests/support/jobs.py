@@ -41,6 +41,7 @@ async def job_resources(
             workers=workers,
             open_source=lambda _volume: source,
             check_destination=lambda _path, _overwrite: None,
+            check_overwritable=lambda _path: None,
             job_memory_bytes=JOB_MEMORY_BYTES,
             audit=audit or AuditConfig(),
         )

@@ -69,7 +69,7 @@ async def serve(directory: Path, tokens: Tokens | None = None) -> AsyncIterator[
             health=lambda: HEALTH,
             clock=world.clock,
             executor=world.executor,
-            tokens=tokens,
+            identity=tokens,
         )
         asked: list[str] = []
         asking = asyncio.Condition()

@@ -309,6 +309,7 @@ async def yard(
             workers=workers,
             open_source=open_source,
             check_destination=lambda _path, _overwrite: None,
+            check_overwritable=lambda _path: None,
             job_memory_bytes=_JOB_MEMORY_BYTES,
             audit=AuditConfig(),
         )

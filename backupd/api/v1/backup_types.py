@@ -8,12 +8,14 @@ from backupd.api import views
 from backupd.api.body import read_body
 from backupd.api.context import services
 from backupd.api.query import check_query
+from backupd.api.v1.description import described
 from backupd.application.backup_types import NewBackupType
 
 routes = web.RouteTableDef()
 
 
 @routes.post("/v1/backup-types")
+@described(NewBackupType, status=201)
 async def add(request: web.Request) -> web.Response:
     """Add a backup type."""
     types = services(request).backup_types
@@ -23,6 +25,7 @@ async def add(request: web.Request) -> web.Response:
 
 
 @routes.get("/v1/backup-types")
+@described(is_list=True)
 async def index(request: web.Request) -> web.Response:
     """List the backup types."""
     check_query(request)
@@ -38,6 +41,7 @@ async def show(request: web.Request) -> web.Response:
 
 
 @routes.delete("/v1/backup-types/{id}")
+@described(status=204)
 async def remove(request: web.Request) -> web.Response:
     """Remove one backup type, by id or name."""
     await services(request).backup_types.remove(request.match_info["id"])

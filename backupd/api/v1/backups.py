@@ -6,8 +6,9 @@ from aiohttp import web
 
 from backupd.api import views
 from backupd.api.body import read_body
-from backupd.api.context import PROJECT, services
+from backupd.api.context import project_of, services
 from backupd.api.query import check_query
+from backupd.api.v1.description import described
 from backupd.application.backups import NewBackup, NewHold
 
 routes = web.RouteTableDef()
@@ -17,51 +18,56 @@ _BODY_BYTES_MAX = 8 * 1024**2
 
 
 @routes.post("/v1/backups")
+@described(NewBackup, status=202)
 async def create(request: web.Request) -> web.Response:
     """Start a backup."""
     new = await read_body(request, NewBackup, size_bytes_max=_BODY_BYTES_MAX)
-    backup, job = await services(request).backups.create(PROJECT, new)
+    backup, job = await services(request).backups.create(project_of(request), new)
     headers = {"Location": f"/v1/backups/{backup.id}"}
     body = {"backup": views.backup(backup), "job": views.job(job)}
     return web.json_response(body, status=202, headers=headers)
 
 
 @routes.get("/v1/backups")
+@described(query=("volume",), is_list=True)
 async def index(request: web.Request) -> web.Response:
     """List the backups, of one volume if the query says so."""
     check_query(request, "volume")
-    backups = await services(request).backups.all(PROJECT, volume=request.query.get("volume"))
-    condition = await services(request).condition.of_backups(PROJECT)
+    backups = await services(request).backups.all(project_of(request), volume=request.query.get("volume"))
+    condition = await services(request).condition.of_backups(project_of(request))
     return web.json_response([views.backup(backup, condition=condition(backup.id)) for backup in backups])
 
 
 @routes.get("/v1/backups/{id}")
 async def show(request: web.Request) -> web.Response:
     """Show one backup."""
-    backup = await services(request).backups.one(PROJECT, request.match_info["id"])
-    condition = await services(request).condition.of_backup(PROJECT, backup.id)
+    backup = await services(request).backups.one(project_of(request), request.match_info["id"])
+    condition = await services(request).condition.of_backup(project_of(request), backup.id)
     held = await services(request).backups.held(backup)
     copies = await services(request).copies.of(backup.id)
     return web.json_response({**views.backup(backup, copies, condition=condition), "hold": views.hold(held)})
 
 
 @routes.put("/v1/backups/{id}/hold")
+@described(NewHold, is_body_needed=False)
 async def hold(request: web.Request) -> web.Response:
     """Keep one backup from being deleted."""
     new = await read_body(request, NewHold) if request.body_exists else NewHold()
-    held = await services(request).backups.hold(PROJECT, request.match_info["id"], new)
+    held = await services(request).backups.hold(project_of(request), request.match_info["id"], new)
     return web.json_response(views.hold(held))
 
 
 @routes.delete("/v1/backups/{id}/hold")
+@described(status=204)
 async def release(request: web.Request) -> web.Response:
     """End the hold on one backup."""
-    await services(request).backups.release(PROJECT, request.match_info["id"])
+    await services(request).backups.release(project_of(request), request.match_info["id"])
     return web.Response(status=204)
 
 
 @routes.delete("/v1/backups/{id}")
+@described(status=202)
 async def delete(request: web.Request) -> web.Response:
     """Start the deletion of one backup."""
-    job = await services(request).backups.delete(PROJECT, request.match_info["id"])
+    job = await services(request).backups.delete(project_of(request), request.match_info["id"])
     return web.json_response({"job": views.job(job)}, status=202, headers={"Location": f"/v1/jobs/{job.id}"})

@@ -6,14 +6,16 @@ from aiohttp import web
 
 from backupd.api import views
 from backupd.api.body import read_body
-from backupd.api.context import PROJECT, services
+from backupd.api.context import project_of, services
+from backupd.api.v1.description import described
 from backupd.application.restores import NewRestore
 
 routes = web.RouteTableDef()
 
 
 @routes.post("/v1/restores")
+@described(NewRestore, status=202)
 async def create(request: web.Request) -> web.Response:
     """Start a restore."""
-    job = await services(request).restores.create(PROJECT, await read_body(request, NewRestore))
+    job = await services(request).restores.create(project_of(request), await read_body(request, NewRestore))
     return web.json_response({"job": views.job(job)}, status=202, headers={"Location": f"/v1/jobs/{job.id}"})

@@ -6,14 +6,16 @@ from aiohttp import web
 
 from backupd.api import views
 from backupd.api.body import read_body
-from backupd.api.context import PROJECT, services
+from backupd.api.context import project_of, services
+from backupd.api.v1.description import described
 from backupd.application.verifications import NewVerification
 
 routes = web.RouteTableDef()
 
 
 @routes.post("/v1/verifications")
+@described(NewVerification, status=202)
 async def create(request: web.Request) -> web.Response:
     """Start a verification."""
-    job = await services(request).verifications.create(PROJECT, await read_body(request, NewVerification))
+    job = await services(request).verifications.create(project_of(request), await read_body(request, NewVerification))
     return web.json_response({"job": views.job(job)}, status=202, headers={"Location": f"/v1/jobs/{job.id}"})

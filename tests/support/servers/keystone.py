@@ -120,6 +120,23 @@ class Keystone:
             endpoint = {"service_id": self._service_id, "interface": interface, "region_id": region, "url": url}
             self._post("/endpoints", "endpoint", endpoint)
 
+    def add_service(self, kind: str, url: str) -> None:
+        """Put a service into the catalog, in place of any other of its kind."""
+        for known in self._request("GET", f"/services?type={kind}")[1]["services"]:
+            self._request("DELETE", f"/services/{known['id']}")
+        service_id = self._post("/services", "service", {"type": kind, "name": kind})["id"]
+        for interface in INTERFACES:
+            endpoint = {"service_id": service_id, "interface": interface, "region_id": REGION, "url": url}
+            self._post("/endpoints", "endpoint", endpoint)
+
+    def token(self, user: str, password: str, project: str) -> str:
+        """Return a token of a user."""
+        return self._log_in(user, password, project)[0]
+
+    def revoke(self, token: str) -> None:
+        """Make a token one that is valid no more."""
+        self._request("DELETE", "/auth/tokens", subject=token)
+
     def add_user(self, *, role: str = "member") -> tuple[str, str, str]:
         """Make a user in a project of its own and return its name, its password and the name of the project."""
         name = f"user-{next(self._names)}"
@@ -179,12 +196,15 @@ class Keystone:
         body: dict[str, Any] | None = None,
         *,
         token: str | None = None,
+        subject: str | None = None,
         tolerated: tuple[int, ...] = (),
     ) -> tuple[str, dict[str, Any]]:
         """Return the token and the body of the answer. Without a ``token`` it is the administrator who asks."""
         if token is None:
             token = self._log_in("admin", _ADMIN_PASSWORD, "admin")[0]
         headers = {"Content-Type": "application/json", **({"X-Auth-Token": token} if token else {})}
+        if subject is not None:
+            headers["X-Subject-Token"] = subject
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.url}{path}", method=method, headers=headers, data=data)
         try:

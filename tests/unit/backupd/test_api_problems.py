@@ -124,7 +124,7 @@ async def test_a_bad_query_is_named(served: Served, path: str, detail: str) -> N
     [{}, {"Authorization": "Bearer another-token-for-it"}, {"Authorization": f"Basic {TOKEN}"}],
 )
 async def test_a_request_without_a_valid_token_is_refused(guarded: Served, headers: dict[str, str]) -> None:
-    for path in ("/v1/volumes", "/v1/nothing", "/"):
+    for path in ("/v1/volumes", "/v1/nothing", "/other"):
         async with guarded.client.get(path, headers=headers) as response:
             assert (response.status, response.headers["WWW-Authenticate"]) == (401, "Bearer")
             assert (await response.json(content_type=None))["code"] == "request.unauthorized"

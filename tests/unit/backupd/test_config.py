@@ -9,11 +9,14 @@ import pytest
 from backupd.config import (
     Address,
     AuditConfig,
+    AuthConfig,
     BackupTypeConfig,
+    BlockStorageConfig,
     Config,
     DaemonConfig,
     PathsConfig,
     PolicyConfig,
+    QuotasConfig,
     RetentionConfig,
     TargetConfig,
     TargetDefaults,
@@ -259,6 +262,9 @@ def test_the_page_has_every_key_and_no_other() -> None:
         "retention.NAME": RetentionConfig,
         "backup_types.NAME": BackupTypeConfig,
         "policy": PolicyConfig,
+        "block_storage": BlockStorageConfig,
+        "quotas": QuotasConfig,
+        "auth": AuthConfig,
     }
     keys = {(name, field.name) for name, section in sections.items() for field in fields(section)}
     own = {field.name for field in fields(TargetConfig)} - {field.name for field in fields(TargetDefaults)}

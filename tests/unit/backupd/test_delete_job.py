@@ -57,6 +57,7 @@ class Deleting:
             workers,
             lambda volume: open_source(volume.source),
             lambda _p, _o: None,
+            lambda _p: None,
             0,
             AuditConfig(),
         )

@@ -48,9 +48,9 @@ def test_a_claim_does_not_forget_a_cancellation() -> None:
     assert JOB.after(JobState.CANCELLING, JobEvent.CLAIMED) is JobState.CANCELLING
 
 
-def test_only_publishing_and_a_deletion_that_never_began_make_a_backup_available() -> None:
+def test_only_publishing_or_taking_back_a_deletion_or_a_distrust_makes_a_backup_available() -> None:
     leading = {event for (_, event), state in BACKUP.transitions.items() if state is BackupState.AVAILABLE}
-    assert leading == {BackupEvent.PUBLISHED, BackupEvent.KEPT}
+    assert leading == {BackupEvent.PUBLISHED, BackupEvent.KEPT, BackupEvent.TRUSTED}
 
 
 def test_a_deleted_backup_stays_deleted() -> None:

@@ -16,7 +16,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "design" / "002-jobs-and-leases.md"
 def table(noun: str) -> set[tuple[str, str, str]]:
     """Return (state, event, state) of each transition in the page's table."""
     lines = PAGE.read_text(encoding="utf-8").split(f"| {noun} |")[1].split("\n\n")[0].splitlines()
-    events, *rows = [[re.sub("[*¹²³⁴⁵]", "", cell).strip() for cell in line.strip("|").split("|")] for line in lines]
+    events, *rows = [[re.sub("[*¹²³⁴⁵⁶]", "", cell).strip() for cell in line.strip("|").split("|")] for line in lines]
     return {
         (state, event.replace(" ", "_"), after)
         for state, *cells in rows[1:]

@@ -1,0 +1,41 @@
+"""What every handler of ``/v3`` may ask for."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from backupd.access import Caller
+from backupd.api.context import CALLER, services
+from backupd.api.v3.microversions import Microversion
+from backupd.application.block_storage.service import BlockStorage
+
+VERSION = web.RequestKey("version", Microversion)
+
+
+def storage(request: web.Request) -> BlockStorage:
+    """Return the services of block storage."""
+    return services(request).block_storage
+
+
+def caller(request: web.Request) -> Caller:
+    """Return who asks."""
+    return request[CALLER]
+
+
+def since(request: web.Request, minor: int) -> bool:
+    """Tell whether the request's version is 3.``minor`` or later."""
+    return request[VERSION] >= Microversion(3, minor)
+
+
+def url_of(request: web.Request, path: str, *, version: str = "/v3") -> str:
+    """Return the URL of a resource, with the project in it when it was in the request's."""
+    project = request.match_info.get("project_id")
+    return f"{request.scheme}://{request.host}{version}{f'/{project}' if project else ''}{path}"
+
+
+def links(request: web.Request, path: str) -> list[dict[str, str]]:
+    """Return the two links that a resource has."""
+    return [
+        {"rel": "self", "href": url_of(request, path)},
+        {"rel": "bookmark", "href": url_of(request, path, version="")},
+    ]

@@ -1,0 +1,131 @@
+"""The query of a list, and the links of its pages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+from backupd.api.v3.bodies import FALSE, TRUE
+from backupd.api.v3.context import caller, since, url_of
+from backupd.block_storage import Listing
+from backupd.errors import InvalidRequest
+
+LIMIT_MAX = 1000
+_INTEGER_MAX = 0x7FFFFFFF
+_CONTROLS = ("limit", "offset", "marker", "sort", "sort_key", "sort_dir", "all_tenants")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a list was asked for."""
+
+    listing: Listing
+    all_projects: bool
+
+
+def asked(
+    request: web.Request, filters: tuple[str, ...], *, name_sorts_since: int = 0, ignored: tuple[str, ...] = ()
+) -> Asked:
+    """Return what the query says; ``filters`` are those that everybody may use. InvalidRequest."""
+    query = {name: request.query[name] for name in request.query}
+    is_counted = False
+    if since(request, 45) and "with_count" in query:
+        is_counted = _boolean("with_count", query.pop("with_count"))
+    all_projects = False
+    if (value := query.get("all_tenants")) is not None and caller(request).is_admin:
+        all_projects = _boolean("all_tenants", value)
+    exact, contains = _filters(request, query, filters, ignored)
+    listing = Listing(
+        limit=min(_integer(query.get("limit"), "limit", LIMIT_MAX), LIMIT_MAX),
+        offset=_integer(query.get("offset"), "offset", 0),
+        marker=query.get("marker"),
+        sort=_sort(query, name_sorts=since(request, name_sorts_since)),
+        filters=exact,
+        contains=contains,
+        is_counted=is_counted,
+    )
+    return Asked(listing, all_projects)
+
+
+def answer(
+    request: web.Request,
+    asked_for: Asked,
+    name: str,
+    documents: list[dict[str, Any]],
+    count: int | None,
+) -> web.Response:
+    """Return the page with the link to the next one, which is there whenever this one is full."""
+    body: dict[str, Any] = {name: documents}
+    limit = asked_for.listing.limit
+    if documents and len(documents) >= limit:
+        query = [(key, value) for key, value in request.query.items() if key != "marker"]
+        path = request.path.removeprefix("/v3")
+        project = request.match_info.get("project_id")
+        path = path.removeprefix(f"/{project}") if project else path
+        href = f"{url_of(request, path)}?{urlencode([*query, ('marker', documents[-1]['id'])])}"
+        body[f"{name}_links"] = [{"rel": "next", "href": href}]
+    if count is not None:
+        body["count"] = count
+    return web.json_response(body)
+
+
+def _filters(
+    request: web.Request, query: dict[str, str], allowed: tuple[str, ...], ignored: tuple[str, ...]
+) -> tuple[dict[str, str], dict[str, str]]:
+    is_admin = caller(request).is_admin
+    exact: dict[str, str] = {}
+    contains: dict[str, str] = {}
+    unknown = []
+    for name, value in query.items():
+        if name in _CONTROLS or name in ignored:
+            continue
+        bare = name.removesuffix("~")
+        if name != bare and is_admin and since(request, 34):
+            contains[bare] = value
+        elif is_admin or name in allowed:
+            exact[name] = value
+        else:
+            unknown.append(name)
+    if unknown and since(request, 31):
+        raise InvalidRequest(f"Invalid filters {', '.join(sorted(unknown))[:200]} are found in query options.")
+    return exact, contains
+
+
+def _sort(query: dict[str, str], *, name_sorts: bool) -> tuple[tuple[str, bool], ...]:
+    if "sort" in query and ("sort_key" in query or "sort_dir" in query):
+        raise InvalidRequest("The 'sort_key' and 'sort_dir' parameters are deprecated and cannot be used with 'sort'.")
+    if "sort" in query:
+        parts = [part.strip().partition(":") for part in query["sort"].split(",")]
+        pairs = [(key.strip(), direction.strip() or "desc") for key, _, direction in parts]
+    else:
+        pairs = [(query.get("sort_key", "created_at").strip(), query.get("sort_dir", "desc").strip())]
+    order = []
+    for key, direction in pairs:
+        if direction not in ("asc", "desc"):
+            raise InvalidRequest("Invalid input received: Unknown sort direction, must be 'desc' or 'asc'.")
+        order.append(("display_name" if key == "name" and name_sorts else key, direction == "desc"))
+    return tuple(dict(order).items())
+
+
+def _integer(value: str | None, name: str, default: int) -> int:
+    if value is None:
+        return default
+    try:
+        found = int(value) if len(value) <= 12 else _INTEGER_MAX + 1
+    except ValueError:
+        expected = "limit param must be an integer" if name == "limit" else "offset must be an integer"
+        raise InvalidRequest(expected) from None
+    if found < 0:
+        raise InvalidRequest("limit param must be positive" if name == "limit" else "offset must be >= 0")
+    if found > _INTEGER_MAX:
+        raise InvalidRequest(f"{name} must be <= {_INTEGER_MAX}")
+    return found
+
+
+def _boolean(name: str, value: str) -> bool:
+    if value.lower() not in (*TRUE, *FALSE):
+        raise InvalidRequest(f"Value '{value[:100]}' for '{name}' is not a boolean.")
+    return value.lower() in TRUE

@@ -1,0 +1,230 @@
+"""/v3/volumes."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from aiohttp import web
+
+from backupd.api.v3 import lists, views
+from backupd.api.v3.bodies import METADATA, NAME, OPTIONAL_UUID, boolean, enclosed, read, stripped
+from backupd.api.v3.context import caller, since, storage
+from backupd.api.v3.routes import Routes
+from backupd.application.block_storage.volumes import NewBlockVolume
+from backupd.block_storage import GIB, BlockVolume, VolumeDetails
+from backupd.errors import InvalidRequest, NotFound
+
+routes = Routes()
+
+_FILTERS = ("name", "status", "bootable", "metadata", "availability_zone", "migration_status")
+_SIZE = {"type": ["integer", "string", "null"], "pattern": "^[0-9]+$", "minimum": 1}
+_NEW = {
+    "name": NAME,
+    "description": NAME,
+    "display_name": NAME,
+    "display_description": NAME,
+    "size": _SIZE,
+    "metadata": METADATA,
+    "snapshot_id": OPTIONAL_UUID,
+    "source_volid": OPTIONAL_UUID,
+    "consistencygroup_id": OPTIONAL_UUID,
+    "volume_type": NAME,
+    "volume_type_id": NAME,
+    "availability_zone": NAME,
+    "multiattach": {},
+    "imageRef": {},
+    "image_id": {},
+}
+_CHANGED = {
+    "name": NAME,
+    "description": NAME,
+    "display_name": NAME,
+    "display_description": NAME,
+    "metadata": {**METADATA, "type": "object"},
+}
+_NOT_SERVED = ("imageRef", "image_id", "consistencygroup_id")
+
+
+@routes.get("/volumes")
+async def index(request: web.Request) -> web.Response:
+    """List the volumes, in short."""
+    wanted, found, count = await _listed(request)
+    return lists.answer(request, wanted, "volumes", [views.volume_summary(request, one) for one in found], count)
+
+
+@routes.get("/volumes/detail")
+async def detail(request: web.Request) -> web.Response:
+    """List the volumes, in full."""
+    wanted, found, count = await _listed(request)
+    types = await storage(request).types.names(caller(request).project)
+    return lists.answer(request, wanted, "volumes", [views.volume(request, one, types) for one in found], count)
+
+
+@routes.get("/volumes/summary", since=12)
+async def total(request: web.Request) -> web.Response:
+    """Say how many volumes there are, and how large they are together."""
+    quotas = await storage(request).quotas.shown(caller(request), caller(request).project)
+    found = {"total_size": quotas["gigabytes"].in_use, "total_count": quotas["volumes"].in_use}
+    return web.json_response({"volume-summary": found | ({"metadata": {}} if since(request, 36) else {})})
+
+
+async def _listed(request: web.Request) -> tuple[lists.Asked, list[BlockVolume], int | None]:
+    wanted = lists.asked(request, _FILTERS, ignored=("metadata", "availability_zone", "migration_status"))
+    found, count = await storage(request).volumes.all(caller(request), wanted.listing, all_projects=wanted.all_projects)
+    return wanted, found, count
+
+
+@routes.post("/volumes")
+async def create(request: web.Request) -> web.Response:
+    """Make a volume: an empty one, or one of a snapshot, a volume or a backup."""
+    known = _NEW | ({"backup_id": OPTIONAL_UUID} if since(request, 47) else {})
+    schema = enclosed("volume", known, is_open=not since(request, 53))
+    schema = {**schema, "properties": {**schema["properties"], "OS-SCH-HNT:scheduler_hints": {"type": "object"}}}
+    asked = (await read(request, schema))["volume"]
+    _refuse_unserved(asked)
+    size = asked.get("size")
+    new = NewBlockVolume(
+        size_gib=_size(size),
+        name=stripped(asked.get("name") or asked.get("display_name")),
+        description=stripped(asked.get("description") or asked.get("display_description")),
+        metadata=asked.get("metadata") or {},
+        volume_type=asked.get("volume_type"),
+        availability_zone=asked.get("availability_zone"),
+        snapshot_id=asked.get("snapshot_id"),
+        source_volume_id=asked.get("source_volid"),
+    )
+    backup_id = asked.get("backup_id") if since(request, 47) else None
+    if backup_id is None:
+        found = await storage(request).volumes.create(caller(request), new)
+    else:
+        details = VolumeDetails(
+            name=new.name,
+            description=new.description,
+            metadata=new.metadata,
+            size_bytes=None if new.size_gib is None else new.size_gib * GIB,
+        )
+        storage(request).volumes.check_zone(new.availability_zone)
+        found = await storage(request).backups.create_volume(caller(request), backup_id, details, new.volume_type)
+    return web.json_response({"volume": await _document(request, found, is_new=True)}, status=202)
+
+
+@routes.get("/volumes/{id}")
+async def show(request: web.Request) -> web.Response:
+    """Show one volume."""
+    return web.json_response({"volume": await _document(request, await _one(request))})
+
+
+@routes.put("/volumes/{id}")
+async def update(request: web.Request) -> web.Response:
+    """Change name, description or metadata."""
+    asked = (await read(request, enclosed("volume", _CHANGED, is_open=not since(request, 53))))["volume"]
+    values: dict[str, Any] = {}
+    for name in ("name", "description"):
+        for key in (f"display_{name}", name):
+            if key in asked:
+                values[name] = stripped(asked[key])
+    if "metadata" in asked:
+        values["metadata"] = asked["metadata"]
+    if not values:
+        raise InvalidRequest("Invalid input received: At least one of name, description or metadata is expected.")
+    found = await storage(request).volumes.change(caller(request), request.match_info["id"], **values)
+    return web.json_response({"volume": await _document(request, found)})
+
+
+@routes.delete("/volumes/{id}")
+async def delete(request: web.Request) -> web.Response:
+    """Remove one volume; with ``cascade`` its snapshots, too."""
+    volume = await _one(request)
+    if _flag(request, "cascade"):
+        await storage(request).snapshots.delete_of(caller(request), volume.id)
+    is_forced = since(request, 23) and _flag(request, "force")
+    await storage(request).volumes.delete(caller(request), volume.id, is_forced=is_forced)
+    return web.Response(status=202)
+
+
+@routes.get("/volumes/{id}/metadata")
+async def show_metadata(request: web.Request) -> web.Response:
+    """Show the metadata."""
+    return web.json_response({"metadata": dict((await _one(request)).details.metadata)})
+
+
+@routes.post("/volumes/{id}/metadata")
+async def add_metadata(request: web.Request) -> web.Response:
+    """Add to the metadata."""
+    return await _changed_metadata(request, (await _one(request)).details.metadata, "metadata")
+
+
+@routes.put("/volumes/{id}/metadata")
+async def replace_metadata(request: web.Request) -> web.Response:
+    """Replace the metadata."""
+    return await _changed_metadata(request, {}, "metadata")
+
+
+@routes.get("/volumes/{id}/metadata/{key}")
+async def show_item(request: web.Request) -> web.Response:
+    """Show one item."""
+    found, key = (await _one(request)).details.metadata, request.match_info["key"]
+    if key not in found:
+        raise _no_item(request, key)
+    return web.json_response({"meta": {key: found[key]}})
+
+
+@routes.put("/volumes/{id}/metadata/{key}")
+async def set_item(request: web.Request) -> web.Response:
+    """Set one item."""
+    key = request.match_info["key"]
+    schema = {"type": "object", "properties": {"meta": {**METADATA, "type": "object"}}, "required": ["meta"]}
+    item = (await read(request, schema))["meta"]
+    if list(item) != [key]:
+        raise InvalidRequest("Invalid input received: Request body and URI mismatch")
+    found = {**(await _one(request)).details.metadata, **item}
+    await storage(request).volumes.change(caller(request), request.match_info["id"], metadata=found)
+    return web.json_response({"meta": item})
+
+
+@routes.delete("/volumes/{id}/metadata/{key}")
+async def delete_item(request: web.Request) -> web.Response:
+    """Remove one item."""
+    found, key = dict((await _one(request)).details.metadata), request.match_info["key"]
+    if found.pop(key, None) is None:
+        raise _no_item(request, key)
+    await storage(request).volumes.change(caller(request), request.match_info["id"], metadata=found)
+    return web.Response(status=200)
+
+
+async def _changed_metadata(request: web.Request, before: Any, name: str) -> web.Response:
+    schema = {"type": "object", "properties": {name: {**METADATA, "type": "object"}}, "required": [name]}
+    metadata = {**before, **(await read(request, schema))[name]}
+    found = await storage(request).volumes.change(caller(request), request.match_info["id"], metadata=metadata)
+    return web.json_response({"metadata": dict(found.details.metadata)})
+
+
+async def _one(request: web.Request) -> BlockVolume:
+    return await storage(request).volumes.one(caller(request), request.match_info["id"])
+
+
+async def _document(request: web.Request, value: BlockVolume, *, is_new: bool = False) -> dict[str, Any]:
+    return views.volume(request, value, await storage(request).types.names(value.project), is_new=is_new)
+
+
+def _no_item(request: web.Request, key: str) -> NotFound:
+    return NotFound(f"Volume {request.match_info['id']} has no metadata with key {key}.")
+
+
+def _refuse_unserved(asked: dict[str, Any]) -> None:
+    for name in _NOT_SERVED:
+        if asked.get(name) is not None:
+            raise InvalidRequest(f"Invalid input received: {name} is not served here.")
+
+
+def _size(value: Any) -> int | None:
+    if value is None or value == "":
+        return None
+    if isinstance(value, str) and (not re.fullmatch("[0-9]{1,12}", value) or int(value) < 1):
+        raise InvalidRequest(f"Invalid input for field/attribute size. Value: {value[:100]}. It must be 1 or more.")
+    return int(value)
+
+
+def _flag(request: web.Request, name: str) -> bool:
+    return boolean(request.query.get(name, "false"))

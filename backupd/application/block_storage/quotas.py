@@ -1,0 +1,81 @@
+"""Quotas: what a project may have, and what it has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from backupd.access import Access, Caller
+from backupd.block_storage import Charge
+from backupd.catalog.block_storage.store import BlockStorageCatalog
+from backupd.config import QuotasConfig
+from backupd.errors import InvalidRequest, QuotaExceeded
+
+# What clients ask for as well; nothing here is ever one of these.
+_OTHERS = {"groups": 10}
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """One resource of one project; ``limit`` -1 is none."""
+
+    limit: int
+    in_use: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quotas:
+    """Shows and changes limits, and turns what a request needs into charges."""
+
+    catalog: BlockStorageCatalog
+    access: Access
+    config: QuotasConfig
+
+    def defaults(self) -> dict[str, int]:
+        """Return the limits of a project that has none of its own."""
+        return {**asdict(self.config), **_OTHERS}
+
+    async def of(self, project: str) -> dict[str, Quota]:
+        """Return every resource of a project."""
+        limits = {**self.defaults(), **await self.catalog.limits(project)}
+        used = await self.catalog.usages(project)
+        return {name: Quota(limit, used.get(name, 0)) for name, limit in limits.items()}
+
+    async def shown(self, caller: Caller, project: str) -> dict[str, Quota]:
+        """Return the resources of a project to somebody in it. Forbidden."""
+        self.access.require(caller, "volume_extension:quotas:show")
+        if project != caller.project:
+            self.access.require(caller, "volume_extension:quotas:update")
+        return await self.of(project)
+
+    async def change(self, caller: Caller, project: str, values: Mapping[str, int]) -> dict[str, Quota]:
+        """Set limits. Forbidden; InvalidRequest for one that is below what is in use."""
+        self.access.require(caller, "volume_extension:quotas:update")
+        known = self.defaults()
+        for name in values:
+            if name not in known:
+                raise InvalidRequest(f"Bad key(s) in quota set: {name}")
+        await self.catalog.set_limits(project, values)
+        return await self.of(project)
+
+    async def clear(self, caller: Caller, project: str) -> None:
+        """Let the defaults hold again. Forbidden."""
+        self.access.require(caller, "volume_extension:quotas:delete")
+        await self.catalog.clear_limits(project)
+
+    async def charges(self, project: str, amounts: Mapping[str, int]) -> list[Charge]:
+        """Return the charges for what a request needs; they are taken in the transaction that needs them."""
+        found = await self.of(project)
+        return [Charge(name, amount, found[name].limit) for name, amount in amounts.items()]
+
+    async def check(self, project: str, amounts: Mapping[str, int]) -> list[Charge]:
+        """Return the charges. QuotaExceeded when it is known already that there is no room for them."""
+        found = await self.of(project)
+        for name, amount in amounts.items():
+            quota = found[name]
+            if 0 <= quota.limit < quota.in_use + amount:
+                raise QuotaExceeded(name, requested=amount, limit=quota.limit, in_use=quota.in_use)
+        per_volume = found["per_volume_gigabytes"].limit
+        if 0 <= per_volume < amounts.get("gigabytes", 0) and "volumes" in amounts:
+            raise QuotaExceeded("per_volume_gigabytes", requested=amounts["gigabytes"], limit=per_volume, in_use=0)
+        return await self.charges(project, amounts)

@@ -1,0 +1,265 @@
+"""Backups as block storage has them: what people call them, and a status that knows of restores."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, and_, case, exists, func, insert, literal, select, update
+
+from backupd.block_storage import (
+    BackupDetails,
+    BackupStatus,
+    BlockBackup,
+    Charge,
+    Listing,
+    SnapshotStatus,
+    VolumeStatus,
+    gib,
+)
+from backupd.catalog import holds, rows
+from backupd.catalog.block_storage import quotas, volumes
+from backupd.catalog.block_storage.paging import page
+from backupd.catalog.block_storage.tables import block_backups, block_volumes
+from backupd.catalog.tables import backups, jobs
+from backupd.errors import NotFound, WrongStatus
+from backupd.model import Backup, BackupState, Job, JobKind, JobState
+from backupd.states import BACKUP, BackupEvent
+
+_UNFINISHED = tuple(state for state in JobState if not state.is_final)
+_children = backups.alias("children")
+_HAS_DEPENDENTS = exists().where(_children.c.parent_id == backups.c.id, _children.c.state == BackupState.AVAILABLE)
+_IS_RESTORED = exists().where(
+    jobs.c.backup_id == backups.c.id, jobs.c.kind == JobKind.RESTORE, jobs.c.state.in_(_UNFINISHED)
+)
+_STATUS = case(
+    (and_(backups.c.state == BackupState.AVAILABLE, _IS_RESTORED), BackupStatus.RESTORING),
+    (and_(backups.c.state == BackupState.CREATING, block_backups.c.is_unwanted), BackupStatus.DELETING),
+    else_=backups.c.state,
+)
+# Written out, because an index of only these rows is used only when the query says the same.
+_IS_LIVE = backups.c.state != literal(BackupState.DELETED.value, literal_execute=True)
+_SHOWN = (
+    select(
+        backups.c.id,
+        backups.c.project,
+        backups.c.volume_id,
+        backups.c.parent_id,
+        backups.c.created_at,
+        backups.c.finished_at,
+        backups.c.statistics,
+        backups.c.failure_code,
+        backups.c.target,
+        backups.c.is_encrypted,
+        backups.c.state,
+        *(column for column in block_backups.c if column.name not in ("backup_id", "is_unwanted")),
+        _STATUS.label("status"),
+        _HAS_DEPENDENTS.label("has_dependents"),
+    )
+    .join(block_backups, block_backups.c.backup_id == backups.c.id)
+    .where(_IS_LIVE)
+)
+_NAME = func.coalesce(block_backups.c.name, "")
+_SORT = {
+    "id": backups.c.id,
+    "created_at": backups.c.created_at,
+    "updated_at": func.coalesce(
+        block_backups.c.updated_at, backups.c.finished_at, backups.c.created_at, type_=backups.c.created_at.type
+    ),
+    "display_name": _NAME,
+    "status": _STATUS,
+    "volume_id": backups.c.volume_id,
+    "size": func.coalesce(block_backups.c.size_bytes, 0),
+    "container": func.coalesce(block_backups.c.container, ""),
+    "project_id": backups.c.project,
+    "data_timestamp": func.coalesce(
+        block_backups.c.data_timestamp, backups.c.created_at, type_=backups.c.created_at.type
+    ),
+}
+_FILTERS = {
+    "id": backups.c.id,
+    "name": _NAME,
+    "display_name": _NAME,
+    "status": _STATUS,
+    "volume_id": backups.c.volume_id,
+    "project_id": backups.c.project,
+    "user_id": func.coalesce(block_backups.c.user_id, ""),
+    "snapshot_id": func.coalesce(block_backups.c.snapshot_id, ""),
+    "parent_id": func.coalesce(backups.c.parent_id, ""),
+    "container": func.coalesce(block_backups.c.container, ""),
+    "availability_zone": func.coalesce(block_backups.c.availability_zone, ""),
+    "size": (func.coalesce(block_backups.c.size_bytes, 0) + 2**30 - 1).op("/")(2**30),
+}
+
+
+def add_details(
+    connection: Connection, value: Backup, details: BackupDetails | None, charges: Collection[Charge]
+) -> None:
+    """Add what block storage has of a new backup; one of ``/v1`` has the same name and its volume's size."""
+    if details is None:
+        details = _of_volume(connection, value)
+    elif details.snapshot_id is not None:
+        volumes.change_snapshot(
+            connection, details.snapshot_id, expected=(SnapshotStatus.AVAILABLE,), now=value.created_at
+        )
+    known = {one.resource: one for one in charges}
+    unlimited = [Charge("backups", 1, -1), Charge("backup_gigabytes", gib(details.size_bytes), -1)]
+    quotas.charge(connection, value.project, [known.get(one.resource, one) for one in unlimited])
+    fields = asdict(details) | {"backup_id": value.id, "is_unwanted": False}
+    connection.execute(insert(block_backups).values(fields))
+
+
+def require_volume(connection: Connection, value: Backup, details: BackupDetails | None) -> None:
+    """WrongStatus unless the volume can be backed up, as block storage sees it; a snapshot always can."""
+    if details is not None and details.snapshot_id is None:
+        volumes.locked(connection, value.volume_id, (VolumeStatus.AVAILABLE, VolumeStatus.IN_USE))
+
+
+def published(connection: Connection, backup_id: str, size_bytes: int) -> None:
+    """Write down the size that was found, which is what counts from now on."""
+    query = (
+        select(backups.c.project, block_backups.c.size_bytes)
+        .join(block_backups, block_backups.c.backup_id == backups.c.id)
+        .where(backups.c.id == backup_id)
+    )
+    found = connection.execute(query).one()
+    if found.size_bytes == size_bytes:
+        return
+    connection.execute(
+        update(block_backups).where(block_backups.c.backup_id == backup_id).values(size_bytes=size_bytes)
+    )
+    quotas.release(connection, found.project, {"backup_gigabytes": gib(found.size_bytes) - gib(size_bytes)})
+
+
+def deleted(connection: Connection, backup_id: str) -> None:
+    """Give back to the project what the backup took."""
+    found = one(connection, None, backup_id)
+    quotas.release(connection, found.project, {"backups": 1, "backup_gigabytes": found.size_gib})
+
+
+def one(connection: Connection, project: str | None, backup_id: str) -> BlockBackup:
+    found = connection.execute(_visible(project).where(backups.c.id == backup_id)).first()
+    if found is None:
+        raise NotFound(f"Backup {backup_id} could not be found.")
+    return _shown(found)
+
+
+def listed(connection: Connection, project: str | None, listing: Listing) -> tuple[list[BlockBackup], int | None]:
+    found, count = page(connection, _visible(project), listing, noun="Backup", sort=_SORT, filters=_FILTERS)
+    return [_shown(row) for row in found], count
+
+
+def candidates(connection: Connection, project: str, volume_id: str, before: datetime | None) -> int:
+    """Return how many backups there are that an incremental one could start from."""
+    query = (
+        select(func.count())
+        .select_from(backups)
+        .join(block_backups, block_backups.c.backup_id == backups.c.id)
+        .where(backups.c.project == project, backups.c.volume_id == volume_id, backups.c.state == BackupState.AVAILABLE)
+    )
+    if before is not None:
+        query = query.where(block_backups.c.data_timestamp < before)
+    return connection.execute(query).scalar_one()
+
+
+def change(connection: Connection, /, backup_id: str, now: datetime, **values: Any) -> None:
+    mine = update(block_backups).where(block_backups.c.backup_id == backup_id)
+    connection.execute(mine.values(updated_at=now, **values))
+
+
+def reset(connection: Connection, backup_id: str, status: BackupStatus, now: datetime) -> None:
+    """Available -> error by an operator's word, or back: only what was published whole. WrongStatus."""
+    event = BackupEvent.DISTRUSTED if status is BackupStatus.ERROR else BackupEvent.TRUSTED
+    expected = BACKUP.before(event)
+    mine = update(backups).where(
+        backups.c.id == backup_id,
+        backups.c.state.in_(expected),
+        backups.c.size_bytes.is_not(None),
+        backups.c.failure_code.is_(None),
+    )
+    if connection.execute(mine.values(state=BACKUP.after(expected[0], event))).rowcount == 0:
+        raise WrongStatus("backup", backup_id, one(connection, None, backup_id).status)
+    change(connection, backup_id, now)
+
+
+def unwanted(connection: Connection, backup_id: str, now: datetime) -> list[str]:
+    """Have a backup deleted as soon as nothing works on it, and return the jobs that do. Conflict: it is held."""
+    holds.require_none(connection, backup_id)
+    change(connection, backup_id, now, is_unwanted=True)
+    query = select(jobs.c.id).where(jobs.c.backup_id == backup_id, jobs.c.state.in_(_UNFINISHED))
+    return list(connection.execute(query).scalars())
+
+
+def working(connection: Connection, backup_id: str, kinds: Collection[JobKind]) -> list[str]:
+    """Return the unfinished jobs of some kinds on a backup."""
+    query = select(jobs.c.id).where(
+        jobs.c.backup_id == backup_id, jobs.c.kind.in_(kinds), jobs.c.state.in_(_UNFINISHED)
+    )
+    return list(connection.execute(query).scalars())
+
+
+def add_restore(connection: Connection, job: Job, volume_id: str, now: datetime) -> None:
+    """Queue a restore to a volume that is available. WrongStatus of the volume or the backup."""
+    expected = (VolumeStatus.AVAILABLE,)
+    volumes.change(connection, volume_id, expected=expected, now=now, job_id=job.id)
+    connection.execute(select(backups.c.id).where(backups.c.id == job.backup_id).with_for_update())
+    backup = one(connection, None, job.of_backup)
+    if backup.status is not BackupStatus.AVAILABLE:
+        raise WrongStatus("backup", backup.id, backup.status)
+    connection.execute(insert(jobs).values(is_publishing=False, **rows.from_job(job)))
+
+
+def add_imported(
+    connection: Connection, value: Backup, details: BackupDetails, job: Job, charges: Collection[Charge]
+) -> None:
+    """Add a backup that a record describes, and the job that looks for it. WrongStatus when there is one of that id."""
+    found = connection.execute(select(backups.c.state).where(backups.c.id == value.id)).first()
+    if found is not None and found.state != BackupState.DELETED:
+        raise WrongStatus("backup", value.id, found.state)
+    quotas.charge(connection, value.project, charges)
+    own = asdict(details) | {"is_unwanted": False, "updated_at": None}
+    if found is None:
+        connection.execute(insert(backups).values(rows.from_backup(value)))
+        connection.execute(insert(block_backups).values(backup_id=value.id, **own))
+    else:
+        connection.execute(update(backups).where(backups.c.id == value.id).values(rows.from_backup(value)))
+        connection.execute(update(block_backups).where(block_backups.c.backup_id == value.id).values(own))
+    connection.execute(insert(jobs).values(is_publishing=False, **rows.from_job(job)))
+
+
+def _of_volume(connection: Connection, value: Backup) -> BackupDetails:
+    query = select(block_volumes).where(block_volumes.c.volume_id == value.volume_id)
+    volume = connection.execute(query).first()
+    return BackupDetails(
+        name=value.name,
+        data_timestamp=value.created_at,
+        size_bytes=volume.size_bytes if volume else None,
+        volume_name=volume.name if volume else None,
+        volume_description=volume.description if volume else None,
+        volume_metadata=volume.metadata if volume else {},
+    )
+
+
+def _visible(project: str | None) -> Select[Any]:
+    return _SHOWN if project is None else _SHOWN.where(backups.c.project == project)
+
+
+def _shown(row: Row[Any]) -> BlockBackup:
+    fields = dict(row._mapping)  # noqa: SLF001 - documented by SQLAlchemy; the underscore avoids clashes
+    state = BackupState(fields.pop("state"))
+    statistics = fields.pop("statistics")
+    finished_at, updated_at = fields.pop("finished_at"), fields.pop("updated_at")
+    status = BackupStatus(fields.pop("status"))
+    names = ("id", "project", "volume_id", "parent_id", "created_at", "failure_code", "target", "is_encrypted")
+    own = {name: fields.pop(name) for name in names}
+    return BlockBackup(
+        **own,
+        status=status,
+        updated_at=max(filter(None, (updated_at, finished_at)), default=None),
+        object_count=statistics["packs"] if statistics else 0,
+        has_dependents=bool(fields.pop("has_dependents")),
+        is_unfinished=state is BackupState.CREATING,
+        details=BackupDetails(**fields),
+    )

@@ -1,0 +1,129 @@
+"""What the end of a job means to block storage: a volume is there, a message is left, what is unwanted goes."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from backupd.block_storage import Message, VolumeStatus
+from backupd.catalog import holds, rows
+from backupd.catalog.block_storage.tables import block_backups, block_snapshots, block_volumes, messages
+from backupd.catalog.tables import backups, jobs
+from backupd.errors import NotFound
+from backupd.model import Failure, Job, JobKind, JobState
+from backupd.states import BACKUP, BackupEvent
+
+MESSAGE_LIFE = timedelta(days=30)
+# Cinder's names of actions and the numbers of its list.
+_EVENTS = {
+    JobKind.BACKUP: ("VOLUME_BACKUP", "VOLUME_VOLUME_BACKUP_013"),
+    JobKind.RESTORE: ("VOLUME_BACKUP", "VOLUME_VOLUME_BACKUP_014"),
+    JobKind.DELETE: ("VOLUME_BACKUP", "VOLUME_VOLUME_BACKUP_015"),
+    JobKind.IMPORT: ("VOLUME_BACKUP", "VOLUME_VOLUME_BACKUP_016"),
+}
+_CLONED = {
+    "snapshot_id": ("VOLUME_SNAPSHOT", "VOLUME_VOLUME_SNAPSHOT_012"),
+    "volume_id": ("VOLUME", "VOLUME_VOLUME_003"),
+}
+_DETAIL = "020"
+
+
+def ended(connection: Connection, job: Job, state: JobState, failure: Failure | None, now: datetime) -> None:
+    """Write down what follows from the end of ``job``; part of the transaction that ends it."""
+    if state is JobState.SUCCEEDED:
+        _settle_volume(connection, job, now)
+    elif state is JobState.FAILED and failure is not None:
+        _leave_message(connection, job, failure, now)
+    if job.backup_id is not None and job.kind is not JobKind.DELETE:
+        _delete_unwanted(connection, job, now)
+
+
+def _settle_volume(connection: Connection, job: Job, now: datetime) -> None:
+    """A restored or cloned volume is what it is by itself from now on, and has what came with the backup."""
+    mine = block_volumes.c.job_id == job.id
+    if job.kind is JobKind.RESTORE and job.backup_id is not None:
+        found = connection.execute(select(block_volumes).where(mine)).first()
+        source = connection.execute(select(block_backups).where(block_backups.c.backup_id == job.backup_id)).first()
+        if found is None or source is None:
+            return
+        values = {
+            "metadata": _restored_metadata(
+                connection, job, found.volume_id, {**found.metadata, **source.volume_metadata}
+            )
+        }
+        if job.request.get("is_renamed"):
+            values |= {"name": source.volume_name, "description": source.volume_description}
+        connection.execute(update(block_volumes).where(mine).values(values))
+    settled = {"job_id": None, "status": VolumeStatus.AVAILABLE, "updated_at": now}
+    connection.execute(update(block_volumes).where(mine).values(settled))
+    connection.execute(
+        update(block_snapshots)
+        .where(block_snapshots.c.job_id == job.id)
+        .values(job_id=None, status=VolumeStatus.AVAILABLE, updated_at=now)
+    )
+
+
+def _restored_metadata(connection: Connection, job: Job, volume_id: str, metadata: dict[str, str]) -> dict[str, str]:
+    source_id = connection.execute(select(backups.c.volume_id).where(backups.c.id == job.backup_id)).scalar()
+    return metadata if source_id == volume_id else metadata | {"src_backup_id": job.of_backup}
+
+
+def _leave_message(connection: Connection, job: Job, failure: Failure, now: datetime) -> None:
+    if job.kind in _EVENTS and job.backup_id is not None:
+        (resource_type, event), resource_id = _EVENTS[job.kind], job.backup_id
+    else:
+        field = next((name for name in _CLONED if name in job.request), None)
+        if job.kind is not JobKind.CLONE or field is None:
+            return
+        (resource_type, event), resource_id = _CLONED[field], job.request[field]
+    values = {
+        "id": str(uuid4()),
+        "project": job.project,
+        "resource_type": resource_type,
+        "resource_id": resource_id,
+        "event_id": f"{event}_{_DETAIL}",
+        # The code and not the message, which is the operator's: it names files and devices.
+        "text": failure.code,
+        "created_at": now,
+        "expires_at": now + MESSAGE_LIFE,
+    }
+    connection.execute(delete(messages).where(messages.c.expires_at <= now))
+    connection.execute(insert(messages).values(values))
+
+
+def _delete_unwanted(connection: Connection, job: Job, now: datetime) -> None:
+    wanted_gone = select(block_backups.c.backup_id).where(
+        block_backups.c.backup_id == job.backup_id, block_backups.c.is_unwanted
+    )
+    if connection.execute(wanted_gone).first() is None or holds.of(connection, [job.of_backup]):
+        return
+    expected = BACKUP.before(BackupEvent.DELETE_REQUESTED)
+    mine = update(backups).where(backups.c.id == job.backup_id, backups.c.state.in_(expected))
+    state = BACKUP.after(expected[0], BackupEvent.DELETE_REQUESTED)
+    if connection.execute(mine.values(state=state)).rowcount:
+        deletion = Job(str(uuid4()), job.project, JobKind.DELETE, job.backup_id, JobState.QUEUED, now)
+        connection.execute(insert(jobs).values(is_publishing=False, **rows.from_job(deletion)))
+
+
+def listed_messages(connection: Connection, project: str | None, now: datetime) -> list[Message]:
+    query = select(messages).where(messages.c.expires_at > now)
+    if project is not None:
+        query = query.where(messages.c.project == project)
+    query = query.order_by(messages.c.created_at.desc(), messages.c.id)
+    return [Message(**row._mapping) for row in connection.execute(query)]  # noqa: SLF001 - documented by SQLAlchemy
+
+
+def one_message(connection: Connection, project: str | None, message_id: str) -> Message:
+    query = select(messages).where(messages.c.id == message_id)
+    if project is not None:
+        query = query.where(messages.c.project == project)
+    found = connection.execute(query).first()
+    if found is None:
+        raise NotFound(f"Message {message_id} could not be found.")
+    return Message(**found._mapping)  # noqa: SLF001 - as above
+
+
+def remove_message(connection: Connection, message_id: str) -> None:
+    connection.execute(delete(messages).where(messages.c.id == message_id))

@@ -1,0 +1,316 @@
+"""Volumes, snapshots and attachments of block storage; their status is what is stored and what jobs make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, case, delete, exists, func, insert, select, update
+
+from backupd.block_storage import (
+    Attachment,
+    BlockVolume,
+    Charge,
+    Listing,
+    Snapshot,
+    SnapshotStatus,
+    VolumeDetails,
+    VolumeStatus,
+    gib,
+)
+from backupd.catalog import rows
+from backupd.catalog.block_storage import quotas
+from backupd.catalog.block_storage.paging import page
+from backupd.catalog.block_storage.tables import block_attachments, block_backups, block_snapshots, block_volumes
+from backupd.catalog.tables import backups, jobs, volumes
+from backupd.errors import NotFound, WrongStatus
+from backupd.model import BackupState, Job, JobKind, JobState, Volume
+
+_UNFINISHED = tuple(state for state in JobState if not state.is_final)
+_IS_BACKED_UP = exists().where(
+    backups.c.volume_id == volumes.c.id,
+    backups.c.state == BackupState.CREATING,
+    block_backups.c.backup_id == backups.c.id,
+    block_backups.c.snapshot_id.is_(None),
+)
+_IS_RESTORE = jobs.c.kind == JobKind.RESTORE
+_STATUS = case(
+    (_IS_BACKED_UP, VolumeStatus.BACKING_UP),
+    (and_(_IS_RESTORE, jobs.c.state.in_(_UNFINISHED)), VolumeStatus.RESTORING),
+    (and_(_IS_RESTORE, jobs.c.state == JobState.FAILED), VolumeStatus.ERROR_RESTORING),
+    (and_(jobs.c.kind == JobKind.CLONE, jobs.c.state.in_(_UNFINISHED)), VolumeStatus.CREATING),
+    (jobs.c.state.in_((JobState.FAILED, JobState.CANCELLED)), VolumeStatus.ERROR),
+    else_=block_volumes.c.status,
+)
+_SHOWN = (
+    select(
+        volumes.c.id,
+        volumes.c.project,
+        volumes.c.source,
+        volumes.c.backup_type_id,
+        volumes.c.created_at,
+        *(column for column in block_volumes.c if column.name not in ("volume_id", "status")),
+        _STATUS.label("shown_status"),
+    )
+    .join(block_volumes, block_volumes.c.volume_id == volumes.c.id)
+    .outerjoin(jobs, jobs.c.id == block_volumes.c.job_id)
+)
+_NAME = func.coalesce(block_volumes.c.name, "")
+_SORT = {
+    "id": volumes.c.id,
+    "created_at": volumes.c.created_at,
+    "updated_at": func.coalesce(block_volumes.c.updated_at, volumes.c.created_at, type_=volumes.c.created_at.type),
+    "name": _NAME,
+    "display_name": _NAME,
+    "status": _STATUS,
+    "size": func.coalesce(block_volumes.c.size_bytes, 0),
+}
+_FILTERS: Mapping[str, ColumnElement[Any]] = {
+    "id": volumes.c.id,
+    "name": _NAME,
+    "display_name": _NAME,
+    "status": _STATUS,
+    "project_id": volumes.c.project,
+    "tenant_id": volumes.c.project,
+    "user_id": func.coalesce(block_volumes.c.user_id, ""),
+    "snapshot_id": func.coalesce(block_volumes.c.snapshot_id, ""),
+    "source_volid": func.coalesce(block_volumes.c.source_volume_id, ""),
+    "size": (func.coalesce(block_volumes.c.size_bytes, 0) + 2**30 - 1).op("/")(2**30),
+    "bootable": case((block_volumes.c.is_bootable, "true"), else_="false"),
+}
+
+
+def add_details(connection: Connection, volume_id: str, details: VolumeDetails) -> None:
+    connection.execute(insert(block_volumes).values(volume_id=volume_id, **_plain(details)))
+
+
+def add(
+    connection: Connection, volume: Volume, details: VolumeDetails, charges: Collection[Charge], job: Job | None
+) -> None:
+    """Add a volume of block storage, and what fills it."""
+    quotas.charge(connection, volume.project, charges)
+    connection.execute(insert(volumes).values(asdict(volume)))
+    add_details(connection, volume.id, details)
+    if job is not None:
+        connection.execute(insert(jobs).values(is_publishing=False, **rows.from_job(job)))
+
+
+def one(connection: Connection, project: str | None, volume_id: str) -> BlockVolume:
+    found = connection.execute(_visible(project).where(volumes.c.id == volume_id)).first()
+    if found is None:
+        raise NotFound(f"Volume {volume_id} could not be found.")
+    return _volume(connection, [found])[0]
+
+
+def listed(connection: Connection, project: str | None, listing: Listing) -> tuple[list[BlockVolume], int | None]:
+    found, count = page(connection, _visible(project), listing, noun="Volume", sort=_SORT, filters=_FILTERS)
+    return _volume(connection, found), count
+
+
+def change(
+    connection: Connection,
+    /,
+    volume_id: str,
+    *,
+    expected: Collection[VolumeStatus] | None,
+    charges: Collection[Charge] = (),
+    now: datetime,
+    **values: Any,
+) -> BlockVolume:
+    """Change what is stored of a volume in one of the ``expected`` statuses and return it as it was. WrongStatus."""
+    volume = locked(connection, volume_id, expected)
+    quotas.charge(connection, volume.project, charges)
+    mine = update(block_volumes).where(block_volumes.c.volume_id == volume_id)
+    connection.execute(mine.values(updated_at=now, **values))
+    return volume
+
+
+def locked(connection: Connection, volume_id: str, expected: Collection[VolumeStatus] | None) -> BlockVolume:
+    """Hold the volume until the end of the transaction. NotFound; WrongStatus."""
+    connection.execute(select(volumes.c.id).where(volumes.c.id == volume_id).with_for_update())
+    volume = one(connection, None, volume_id)
+    if expected is not None and volume.status not in expected:
+        raise WrongStatus("volume", volume_id, volume.status)
+    return volume
+
+
+def remove(connection: Connection, volume_id: str, *, is_charged: bool) -> None:
+    """Forget a volume, whether or not it has backups."""
+    volume = one(connection, None, volume_id)
+    connection.execute(delete(block_attachments).where(block_attachments.c.volume_id == volume_id))
+    connection.execute(delete(block_volumes).where(block_volumes.c.volume_id == volume_id))
+    connection.execute(delete(volumes).where(volumes.c.id == volume_id))
+    if is_charged:
+        quotas.release(connection, volume.project, {"volumes": 1, "gigabytes": volume.size_gib})
+
+
+def unfinished_deletions(connection: Connection) -> list[str]:
+    query = select(block_volumes.c.volume_id).where(block_volumes.c.status == VolumeStatus.DELETING)
+    return list(connection.execute(query).scalars())
+
+
+def attach(connection: Connection, value: Attachment, *, expected: Collection[VolumeStatus], now: datetime) -> None:
+    status = VolumeStatus.IN_USE if value.attached_at else VolumeStatus.RESERVED
+    change(connection, value.volume_id, expected=expected, now=now, status=status)
+    connection.execute(insert(block_attachments).values(asdict(value)))
+
+
+def complete_attachment(connection: Connection, /, attachment_id: str, now: datetime, **values: Any) -> Attachment:
+    attachment = one_attachment(connection, None, attachment_id)
+    mine = update(block_attachments).where(block_attachments.c.id == attachment_id)
+    connection.execute(mine.values(attached_at=attachment.attached_at or now, **values))
+    change(connection, attachment.volume_id, expected=None, now=now, status=VolumeStatus.IN_USE)
+    return one_attachment(connection, None, attachment_id)
+
+
+def detach(connection: Connection, volume_id: str, attachment_id: str | None, now: datetime) -> None:
+    """Remove one attachment or all; without any the volume is available."""
+    mine = block_attachments.c.volume_id == volume_id
+    gone = mine if attachment_id is None else and_(mine, block_attachments.c.id == attachment_id)
+    connection.execute(delete(block_attachments).where(gone))
+    left = connection.execute(select(block_attachments.c.attached_at).where(mine)).all()
+    status = VolumeStatus.AVAILABLE
+    if left:
+        status = VolumeStatus.IN_USE if any(row.attached_at for row in left) else VolumeStatus.RESERVED
+    change(connection, volume_id, expected=None, now=now, status=status)
+
+
+def one_attachment(connection: Connection, project: str | None, attachment_id: str) -> Attachment:
+    query = select(block_attachments).where(block_attachments.c.id == attachment_id)
+    if project is not None:
+        query = query.where(block_attachments.c.project == project)
+    found = connection.execute(query).first()
+    if found is None:
+        raise NotFound(f"Volume attachment could not be found with filter: attachment_id = {attachment_id}.")
+    return Attachment(**found._mapping)  # noqa: SLF001 - documented by SQLAlchemy; the underscore avoids clashes
+
+
+def attachments(connection: Connection, project: str | None, limit: int) -> list[Attachment]:
+    query = select(block_attachments).order_by(block_attachments.c.created_at.desc()).limit(limit)
+    if project is not None:
+        query = query.where(block_attachments.c.project == project)
+    return [Attachment(**row._mapping) for row in connection.execute(query)]  # noqa: SLF001 - as above
+
+
+_IS_READ = exists().where(
+    block_backups.c.snapshot_id == block_snapshots.c.id,
+    block_backups.c.backup_id == backups.c.id,
+    backups.c.state == BackupState.CREATING,
+)
+_SNAPSHOT_STATUS = case(
+    (_IS_READ, SnapshotStatus.BACKING_UP),
+    (jobs.c.state.in_(_UNFINISHED), SnapshotStatus.CREATING),
+    (jobs.c.state.in_((JobState.FAILED, JobState.CANCELLED)), SnapshotStatus.ERROR),
+    else_=block_snapshots.c.status,
+)
+_SNAPSHOTS = select(
+    *(column for column in block_snapshots.c if column.name != "status"), _SNAPSHOT_STATUS.label("status")
+).outerjoin(jobs, jobs.c.id == block_snapshots.c.job_id)
+_SNAPSHOT_NAME = func.coalesce(block_snapshots.c.name, "")
+_SNAPSHOT_SORT = {
+    "id": block_snapshots.c.id,
+    "created_at": block_snapshots.c.created_at,
+    "name": _SNAPSHOT_NAME,
+    "display_name": _SNAPSHOT_NAME,
+    "status": _SNAPSHOT_STATUS,
+    "volume_id": block_snapshots.c.volume_id,
+}
+_SNAPSHOT_FILTERS = {
+    **_SNAPSHOT_SORT,
+    "project_id": block_snapshots.c.project,
+    "tenant_id": block_snapshots.c.project,
+}
+
+
+def add_snapshot(connection: Connection, value: Snapshot, charges: Collection[Charge], job: Job) -> None:
+    """Add a snapshot of a volume that is there, and the job that makes it."""
+    locked(connection, value.volume_id, (VolumeStatus.AVAILABLE, VolumeStatus.IN_USE, VolumeStatus.BACKING_UP))
+    quotas.charge(connection, value.project, charges)
+    connection.execute(insert(block_snapshots).values(asdict(value)))
+    connection.execute(insert(jobs).values(is_publishing=False, **rows.from_job(job)))
+
+
+def one_snapshot(connection: Connection, project: str | None, snapshot_id: str) -> Snapshot:
+    found = connection.execute(_scoped(_SNAPSHOTS, project).where(block_snapshots.c.id == snapshot_id)).first()
+    if found is None:
+        raise NotFound(f"Snapshot {snapshot_id} could not be found.")
+    return _snapshot(found)
+
+
+def listed_snapshots(
+    connection: Connection, project: str | None, listing: Listing
+) -> tuple[list[Snapshot], int | None]:
+    query = _scoped(_SNAPSHOTS, project)
+    found, count = page(connection, query, listing, noun="Snapshot", sort=_SNAPSHOT_SORT, filters=_SNAPSHOT_FILTERS)
+    return [_snapshot(row) for row in found], count
+
+
+def change_snapshot(
+    connection: Connection,
+    /,
+    snapshot_id: str,
+    *,
+    expected: Collection[SnapshotStatus] | None,
+    now: datetime,
+    **values: Any,
+) -> Snapshot:
+    connection.execute(select(block_snapshots.c.id).where(block_snapshots.c.id == snapshot_id).with_for_update())
+    snapshot = one_snapshot(connection, None, snapshot_id)
+    if expected is not None and snapshot.status not in expected:
+        raise WrongStatus("snapshot", snapshot_id, snapshot.status)
+    mine = update(block_snapshots).where(block_snapshots.c.id == snapshot_id)
+    connection.execute(mine.values(updated_at=now, **values))
+    return snapshot
+
+
+def remove_snapshot(connection: Connection, snapshot_id: str) -> None:
+    snapshot = one_snapshot(connection, None, snapshot_id)
+    connection.execute(delete(block_snapshots).where(block_snapshots.c.id == snapshot_id))
+    quotas.release(connection, snapshot.project, {"snapshots": 1, "gigabytes": gib(snapshot.size_bytes)})
+
+
+def unfinished_snapshot_deletions(connection: Connection) -> list[str]:
+    query = select(block_snapshots.c.id).where(block_snapshots.c.status == SnapshotStatus.DELETING)
+    return list(connection.execute(query).scalars())
+
+
+def known_sources(connection: Connection) -> set[str]:
+    return set(connection.execute(select(volumes.c.source)).scalars())
+
+
+def _visible(project: str | None) -> Select[Any]:
+    return _SHOWN if project is None else _SHOWN.where(volumes.c.project == project)
+
+
+def _scoped(query: Select[Any], project: str | None) -> Select[Any]:
+    return query if project is None else query.where(block_snapshots.c.project == project)
+
+
+def _volume(connection: Connection, found: Collection[Row[Any]]) -> list[BlockVolume]:
+    ids = [row.id for row in found]
+    query = select(block_attachments).where(block_attachments.c.volume_id.in_(ids)).order_by(block_attachments.c.id)
+    used: dict[str, list[Attachment]] = {}
+    for row in connection.execute(query) if ids else ():
+        used.setdefault(row.volume_id, []).append(Attachment(**row._mapping))  # noqa: SLF001 - as above
+    return [_shown(row, tuple(used.get(row.id, ()))) for row in found]
+
+
+def _shown(row: Row[Any], attached: tuple[Attachment, ...]) -> BlockVolume:
+    fields = dict(row._mapping)  # noqa: SLF001 - as above
+    status = VolumeStatus(fields.pop("shown_status"))
+    own = {name: fields.pop(name) for name in ("id", "project", "source", "backup_type_id", "created_at", "updated_at")}
+    return BlockVolume(**own, status=status, details=VolumeDetails(status=status, **fields), attachments=attached)
+
+
+def _snapshot(row: Row[Any]) -> Snapshot:
+    fields = dict(row._mapping)  # noqa: SLF001 - as above
+    fields["status"] = SnapshotStatus(fields["status"])
+    return Snapshot(**fields)
+
+
+def _plain(details: VolumeDetails) -> dict[str, Any]:
+    fields = asdict(details)
+    fields["metadata"] = dict(details.metadata)
+    return fields
