@@ -103,10 +103,6 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
         drivers = {name: one.bare for name, one in opened.items() if isinstance(one.bare, SweepsOrphans)}
         resources = _resources(config, clock, catalog, sources, repositories, workers)
         worker = _worker(config, state, resources, fitness, published, drivers)
-        catching_up = CatchingUp(catalog, clock, observed, wake=worker.wake, interval_s=config.daemon.copies_interval_s)
-        scrubbing = Scrubbing(catalog, clock, config.targets, wake=worker.wake)
-        deleting = Deleting(catalog, clock, wake=worker.wake)
-        collecting = Collecting(catalog, clock, _intervals(config), wake=worker.wake)
         application = build_application(
             catalog=catalog,
             clock=clock,
@@ -128,11 +124,11 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
             tasks.create_task(worker.run(), name="worker")
             looking = [
                 tasks.create_task(lag.run(), name="loop lag"),
-                tasks.create_task(catching_up.run(), name="catching up"),
-                tasks.create_task(scrubbing.run(), name="scrubbing"),
-                tasks.create_task(collecting.run(), name="collecting"),
-                tasks.create_task(deleting.run(), name="deleting"),
                 tasks.create_task(application.retention.run(published), name="retention"),
+                *(
+                    tasks.create_task(look.run(), name=type(look).__name__)
+                    for look in _looking(config, catalog, clock, observed, worker)
+                ),
             ]
             try:
                 async with api:  # Requests end first: the worker is there for what they started.
@@ -141,6 +137,18 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
                 await worker.stop()
                 for task in looking:
                     task.cancel()
+
+
+def _looking(
+    config: Config, catalog: Catalog, clock: Clock, observed: Mapping[str, Target], worker: Worker
+) -> tuple[CatchingUp | Scrubbing | Collecting | Deleting, ...]:
+    """Return what looks from time to time whether there is something to do."""
+    return (
+        CatchingUp(catalog, clock, observed, wake=worker.wake, interval_s=config.daemon.copies_interval_s),
+        Scrubbing(catalog, clock, config.targets, wake=worker.wake),
+        Collecting(catalog, clock, _intervals(config), wake=worker.wake),
+        Deleting(catalog, clock, wake=worker.wake),
+    )
 
 
 def _resources(
