@@ -147,11 +147,11 @@ class BlockStorageConfig:
 class QuotasConfig:
     """``[quotas]``: what each project may have, unless an operator has set another limit for it; -1 is no limit."""
 
-    backups: int = option(integer(-1, 2**31 - 1), 10)
-    backup_gigabytes: int = option(integer(-1, 2**31 - 1), 1000)
-    volumes: int = option(integer(-1, 2**31 - 1), 10)
-    snapshots: int = option(integer(-1, 2**31 - 1), 10)
-    gigabytes: int = option(integer(-1, 2**31 - 1), 1000)
+    backups: int = option(integer(-1, 2**31 - 1), -1)
+    backup_gigabytes: int = option(integer(-1, 2**31 - 1), -1)
+    volumes: int = option(integer(-1, 2**31 - 1), -1)
+    snapshots: int = option(integer(-1, 2**31 - 1), -1)
+    gigabytes: int = option(integer(-1, 2**31 - 1), -1)
     per_volume_gigabytes: int = option(integer(-1, 2**31 - 1), -1)
 
 
