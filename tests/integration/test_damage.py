@@ -32,7 +32,9 @@ class Stored:
         self._key_file = place.root / "state" / "master.key"
         self._backup_id = backup_id
         self._is_encrypted = is_encrypted
-        self.objects = {key: (place.target / key).read_bytes() for key in place.objects("**")}
+        # Who writes here is nothing that a backup consists of.
+        keys = [key for key in place.objects("**") if "writers/" not in key]
+        self.objects = {key: (place.target / key).read_bytes() for key in keys}
 
     async def read(self, key: str, body: bytes, workers: Workers, path: Path | None = None) -> str:
         """Verify, or restore to ``path``, with another body below a key; return what is complained, "" if nothing."""
