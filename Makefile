@@ -91,5 +91,5 @@ bench-cinder: $(READY) ## measure the pages of a list of 100,000 backups
 	$(BIN)/python -m bench.cinder_lists
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) .clients .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	rm -rf $(VENV) .clients .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis build dist *.egg-info
 	find $(PACKAGES) tests bench -name __pycache__ -prune -exec rm -rf {} +
