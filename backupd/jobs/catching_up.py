@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping
 from uuid import uuid4
 
 from backupd.catalog.store import Catalog
 from backupd.clock import Clock
+from backupd.jobs.looking import look_now_and_then
 from backupd.repository import layout
 from targets.base import Target
 from targets.errors import ObjectNotFound, TargetError
 
 _ANSWER_TIMEOUT_S = 10.0
-_log = logging.getLogger(__name__)
 
 
 class CatchingUp:
@@ -37,13 +36,13 @@ class CatchingUp:
 
     async def run(self) -> None:
         """Look now and then, until cancelled."""
-        while True:
-            try:
-                if await self.look():
-                    self._wake()
-            except Exception:  # noqa: BLE001 - the boundary of one look: the daemon has other things to do
-                _log.exception("copies that lag could not be looked for")
-            await self._clock.sleep(self._interval_s)
+        await look_now_and_then(
+            self.look,
+            wake=self._wake,
+            clock=self._clock,
+            interval_s=self._interval_s,
+            failed="copies that lag could not be looked for",
+        )
 
     async def look(self) -> int:
         """Queue what can be made now and return how many copies that is."""

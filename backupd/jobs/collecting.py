@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from uuid import uuid4
 
 from backupd.catalog.store import Catalog
 from backupd.clock import Clock
+from backupd.jobs.looking import look_now_and_then
 from backupd.model import Job, JobKind, JobState
 
 _LOOK_INTERVAL_S = 60.0
-_log = logging.getLogger(__name__)
 
 
 class Collecting:
@@ -35,13 +34,13 @@ class Collecting:
 
     async def run(self) -> None:
         """Look now and then, until cancelled."""
-        while True:
-            try:
-                if await self.look():
-                    self._wake()
-            except Exception:  # noqa: BLE001 - the boundary of one look: the daemon has other things to do
-                _log.exception("nobody could look what is to be collected")
-            await self._clock.sleep(self._look_interval_s)
+        await look_now_and_then(
+            self.look,
+            wake=self._wake,
+            clock=self._clock,
+            interval_s=self._look_interval_s,
+            failed="nobody could look what is to be collected",
+        )
 
     async def look(self) -> int:
         """Queue what is due and return how many jobs that is."""

@@ -10,6 +10,7 @@ from uuid import uuid4
 from backupd.catalog.store import Catalog
 from backupd.clock import Clock
 from backupd.errors import Conflict
+from backupd.jobs.looking import look_now_and_then
 from backupd.model import Job, JobKind, JobState
 
 _LOOK_INTERVAL_S = 60.0
@@ -31,13 +32,13 @@ class Deleting:
 
     async def run(self) -> None:
         """Look now and then, until cancelled."""
-        while True:
-            try:
-                if await self.look():
-                    self._wake()
-            except Exception:  # noqa: BLE001 - the boundary of one look: the daemon has other things to do
-                _log.exception("nobody could look which deletions have failed")
-            await self._clock.sleep(_LOOK_INTERVAL_S)
+        await look_now_and_then(
+            self.look,
+            wake=self._wake,
+            clock=self._clock,
+            interval_s=_LOOK_INTERVAL_S,
+            failed="nobody could look which deletions have failed",
+        )
 
     async def look(self) -> int:
         """Request what is due and return how many deletions that is."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from uuid import uuid4
@@ -10,12 +9,12 @@ from uuid import uuid4
 from backupd.catalog.store import Catalog
 from backupd.clock import Clock
 from backupd.config import TargetConfig
+from backupd.jobs.looking import look_now_and_then
 from backupd.model import Job, JobKind, JobState
 
 PROJECT = "default"
 _EVERY = timedelta(days=1)
 _LOOK_INTERVAL_S = 600.0
-_log = logging.getLogger(__name__)
 
 
 class Scrubbing:
@@ -31,13 +30,15 @@ class Scrubbing:
 
     async def run(self) -> None:
         """Look now and then, until cancelled."""
-        while True:
-            try:
-                if self._budgets and await self.look():
-                    self._wake()
-            except Exception:  # noqa: BLE001 - the boundary of one look: the daemon has other things to do
-                _log.exception("targets that are to be scrubbed could not be looked for")
-            await self._clock.sleep(_LOOK_INTERVAL_S)
+        if not self._budgets:
+            return
+        await look_now_and_then(
+            self.look,
+            wake=self._wake,
+            clock=self._clock,
+            interval_s=_LOOK_INTERVAL_S,
+            failed="targets that are to be scrubbed could not be looked for",
+        )
 
     async def look(self) -> int:
         """Queue what is due and return how many jobs that is."""
