@@ -271,9 +271,10 @@ async def test_a_bad_url_is_refused(shell: Shell, url: str) -> None:
     assert shell.err == f"backupctl: --url {url}: expected a url such as http://127.0.0.1:8776\n"
 
 
-async def test_the_token_of_the_file_is_sent(tmp_path: Path) -> None:
+@pytest.mark.parametrize("line", [TOKEN, f"  {TOKEN} alice:blue admin"])
+async def test_the_token_of_the_file_is_sent(tmp_path: Path, line: str) -> None:
     token_file = tmp_path / "token"
-    token_file.write_text(f"# operator\n{TOKEN}\n")
+    token_file.write_text(f"# operator\n{line}\n")
     async with serve(tmp_path, Tokens([TOKEN])) as served:
         shell = Shell(served)
         assert await shell("volume", "list") == 6
