@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from backupd.repository.forward import Forward
 from backupd.repository.forwards import HOPS_MAX
+from backupd.repository.scratch import open_scratch, remove
 from chunker.node import Pointer
 from chunker.pack import ENTRY_SIZE_BYTES, TRAILER_SIZE_BYTES
 
@@ -67,14 +67,12 @@ class Marks:
     """Blocks, and belongs to one thread at a time. Each method is one transaction."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         self._numbers: dict[bytes, int | None] = {}
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
-            self._connection = self._open()
+            self._connection = _opened(path)
         except sqlite3.DatabaseError:
             remove(path)
-            self._connection = self._open()
+            self._connection = _opened(path)
 
     def epoch(self) -> int | None:
         """Return the condemnation that this was made for."""
@@ -250,22 +248,6 @@ class Marks:
         number = self._numbers[pack] = None if found is None else int(found[0])
         return number
 
-    def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, check_same_thread=False)
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute(f"PRAGMA cache_size = -{_CACHE_SIZE_KIB}")
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                connection.executescript(f"{_SCHEMA} PRAGMA user_version = {_VERSION};")
-            elif version != _VERSION:
-                raise sqlite3.DatabaseError(f"marks version {version}")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
 
 # What a pack would be long that held only what lives: then a pack that is all alive is as long as it is.
 _PACKS = (
@@ -275,13 +257,10 @@ _PACKS = (
 )
 
 
+def _opened(path: Path) -> sqlite3.Connection:
+    return open_scratch(path, schema=_SCHEMA, version=_VERSION, cache_size_kib=_CACHE_SIZE_KIB)
+
+
 def _marked(row: tuple[bytes, int, int, int, int]) -> MarkedPack:
     pack_id, size, live, is_in_use, is_abandoned = row
     return MarkedPack(pack_id, size, live, bool(is_in_use), bool(is_abandoned))
-
-
-def remove(path: Path) -> None:
-    """Remove a file of marks, and what SQLite has put beside it. Blocks."""
-    for suffix in ("", "-wal", "-shm"):
-        with suppress(FileNotFoundError):
-            path.with_name(path.name + suffix).unlink()

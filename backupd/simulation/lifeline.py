@@ -89,6 +89,12 @@ class LivingWorkers(Workers):
         await self._lifeline.hold()
         return result
 
+    async def opened(self, make: Callable[[], T], let_go: Callable[[T], object]) -> T:
+        await self._lifeline.hold()
+        made = await super().opened(make, let_go)
+        await self._lifeline.hold()
+        return made
+
 
 class LivingTarget:
     """A target whose answers may never arrive; what it was asked to do is done all the same."""
