@@ -24,6 +24,17 @@ from backupd.model import (
 
 _OURS = (CondemnedKind.PACK, CondemnedKind.FORWARD)
 _ABANDONED = (JobState.FAILED, JobState.CANCELLED)
+_MINE = and_(
+    condemned.c.project == bindparam("of_project"),
+    condemned.c.target == bindparam("of_target"),
+    condemned.c.is_encrypted == bindparam("of_is_encrypted"),
+    condemned.c.kind == bindparam("of_kind"),
+    condemned.c.pack_id == bindparam("of_pack"),
+)
+_TAKE = update(condemned).where(_MINE).values(is_going=True)
+_REPRIEVE = delete(condemned).where(_MINE, condemned.c.is_going.is_(False))
+_FORGET = delete(condemned).where(_MINE)
+_FORGET_PACK = delete(job_packs).where(job_packs.c.pack_id == bindparam("wanted"))
 
 
 class Root(NamedTuple):
@@ -114,18 +125,13 @@ def going(connection: Connection, name: RepositoryName, limit: int) -> list[Cond
 
 def take(connection: Connection, name: RepositoryName, values: Sequence[Condemned]) -> list[Condemned]:
     """Pass the point of no return with those of ``values`` that are condemned still, and return them."""
-    taken = []
-    for one in values:
-        changed = update(condemned).where(_one(name, one)).values(is_going=True)
-        if connection.execute(changed).rowcount:
-            taken.append(one)
-    return taken
+    return [one for one in values if connection.execute(_TAKE, _key(name, one)).rowcount]
 
 
 def reprieve(connection: Connection, name: RepositoryName, values: Collection[Condemned]) -> None:
     """Let those be relied on again that are not on their way out."""
-    for one in values:
-        connection.execute(delete(condemned).where(_one(name, one), condemned.c.is_going.is_(False)))
+    if values:
+        connection.execute(_REPRIEVE, [_key(name, one) for one in values])
 
 
 def rescue(connection: Connection, name: RepositoryName, ids: Collection[bytes]) -> bool:
@@ -142,10 +148,10 @@ def rescue(connection: Connection, name: RepositoryName, ids: Collection[bytes])
 
 def forget(connection: Connection, name: RepositoryName, values: Collection[Condemned]) -> None:
     """Forget what was deleted, and which jobs had stored it."""
-    for one in values:
-        connection.execute(delete(condemned).where(_one(name, one)))
-        if one.kind is CondemnedKind.PACK:
-            connection.execute(delete(job_packs).where(job_packs.c.pack_id == one.pack_id.hex()))
+    if values:
+        connection.execute(_FORGET, [_key(name, one) for one in values])
+    if packs := [{"wanted": one.pack_id.hex()} for one in values if one.kind is CondemnedKind.PACK]:
+        connection.execute(_FORGET_PACK, packs)
 
 
 def end(connection: Connection, name: RepositoryName) -> None:
@@ -248,8 +254,11 @@ def _read(connection: Connection, query: object) -> list[Condemned]:
     ]
 
 
-def _one(name: RepositoryName, value: Condemned) -> ColumnElement[bool]:
-    return and_(_of(condemned, name), condemned.c.kind == value.kind, condemned.c.pack_id == value.pack_id.hex())
+def _key(name: RepositoryName, value: Condemned) -> dict[str, str | bool]:
+    return {f"of_{column}": of for column, of in _columns(name).items()} | {
+        "of_kind": value.kind,
+        "of_pack": value.pack_id.hex(),
+    }
 
 
 def _of(table: Table, name: RepositoryName) -> ColumnElement[bool]:

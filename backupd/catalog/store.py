@@ -268,7 +268,7 @@ class Catalog:
 
     async def shown_job(self, project: str, job_id: str) -> Job:
         """Return a job for people, as in a list: without a request that may be long. NotFound."""
-        return await self._run(jobs.one, job_id, project, columns=jobs.SHOWN)
+        return await self._run(jobs.one, job_id, project, is_short=True)
 
     async def jobs(
         self,
