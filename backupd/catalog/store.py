@@ -60,9 +60,9 @@ class Catalog:
         self.collections = Collections(self._run)
 
     @classmethod
-    async def open(cls, url: str, clock: Clock) -> Self:
-        """Open the database and bring its schema up to date. CatalogError when that cannot be."""
-        catalog = cls(_engine(url), clock)
+    async def open(cls, database: str | Engine, clock: Clock) -> Self:
+        """Open the database, by its URL, and bring its schema up to date. CatalogError when that cannot be."""
+        catalog = cls(engine_of(database) if isinstance(database, str) else database, clock)
         try:
             await catalog._run(schema.upgrade)
         except BaseException:
@@ -345,7 +345,8 @@ class Catalog:
             raise
 
 
-def _engine(url: str) -> Engine:
+def engine_of(url: str) -> Engine:
+    """Return what connects to a database, which is not asked for anything yet."""
     # What is stored has no place in a log, not even in that of an error.
     engine = create_engine(url, pool_size=1, max_overflow=0, hide_parameters=True)
     if engine.dialect.name == "sqlite":
