@@ -122,6 +122,17 @@ class Collections:
         """Remember what the daemons of other catalogs have condemned."""
         await self._run(condemnations.adopt, name, ids)
 
+    async def note_moved(self, name: RepositoryName, ids: Collection[bytes]) -> None:
+        """Remember packs that are compacted away for as long as their forwards are there."""
+        await self._run(condemnations.note_moved, name, ids)
+
+    async def moved(self, name: RepositoryName) -> AsyncIterator[list[bytes]]:
+        """Yield, in pages, the packs that are known to be compacted away."""
+        last = None
+        while found := await self._run(condemnations.page, name, last, _ROWS_AT_A_TIME, (CondemnedKind.MOVED,)):
+            last = found[-1]
+            yield [one.pack_id for one in found]
+
     async def note_leavings(self, name: RepositoryName, digests: Sequence[str]) -> set[str]:
         """Note which leavings of writes there are now; return those that belong to nobody for certain."""
         return await self._run(condemnations.note_leavings, name, digests)

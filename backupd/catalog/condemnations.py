@@ -23,6 +23,7 @@ from backupd.model import (
 )
 
 _OURS = (CondemnedKind.PACK, CondemnedKind.FORWARD)
+_UNRELIABLE = (*_OURS, CondemnedKind.FOREIGN)
 _ABANDONED = (JobState.FAILED, JobState.CANCELLED)
 _MINE = and_(
     condemned.c.project == bindparam("of_project"),
@@ -92,7 +93,7 @@ def pending(connection: Connection) -> list[tuple[RepositoryName, int]]:
 
 def has_any(connection: Connection, names: Collection[RepositoryName]) -> bool:
     """Tell whether anything is condemned in repositories, by whomever."""
-    is_there = and_(or_(*(_of(condemned, one) for one in names)), condemned.c.kind != CondemnedKind.LEAVING)
+    is_there = and_(or_(*(_of(condemned, one) for one in names)), condemned.c.kind.in_(_UNRELIABLE))
     query = select(condemned.c.kind).where(is_there).limit(1)
     return connection.execute(query).first() is not None
 
@@ -109,9 +110,15 @@ def among(
     return {bytes.fromhex(found) for found in connection.execute(query).scalars()}
 
 
-def page(connection: Connection, name: RepositoryName, after: Condemned | None, limit: int) -> list[Condemned]:
+def page(
+    connection: Connection,
+    name: RepositoryName,
+    after: Condemned | None,
+    limit: int,
+    kinds: Collection[CondemnedKind] = _OURS,
+) -> list[Condemned]:
     """Return some of what the daemons of this catalog have condemned, by kind and id, behind ``after``."""
-    query = select(condemned).where(_of(condemned, name), condemned.c.kind.in_(_OURS))
+    query = select(condemned).where(_of(condemned, name), condemned.c.kind.in_(kinds))
     if after is not None:
         is_same_kind = and_(condemned.c.kind == after.kind, condemned.c.pack_id > after.pack_id.hex())
         query = query.where(or_(condemned.c.kind > after.kind, is_same_kind))
@@ -152,6 +159,14 @@ def forget(connection: Connection, name: RepositoryName, values: Collection[Cond
         connection.execute(_FORGET, [_key(name, one) for one in values])
     if packs := [{"wanted": one.pack_id.hex()} for one in values if one.kind is CondemnedKind.PACK]:
         connection.execute(_FORGET_PACK, packs)
+    if forwards := [one for one in values if one.kind is CondemnedKind.FORWARD]:
+        connection.execute(_FORGET, [_key(name, one) | {"of_kind": CondemnedKind.MOVED} for one in forwards])
+
+
+def note_moved(connection: Connection, name: RepositoryName, ids: Collection[bytes]) -> None:
+    """Remember packs that are compacted away, until their forwards are forgotten."""
+    known = among(connection, [name], [CondemnedKind.MOVED], ids)
+    condemn(connection, name, [Condemned(CondemnedKind.MOVED, one, Reason.MOSTLY_DEAD, 0) for one in {*ids} - known])
 
 
 def end(connection: Connection, name: RepositoryName) -> None:

@@ -170,6 +170,11 @@ class Node:
         self.is_crashed = True
         self._cut(after_steps)
 
+    def crash_after_put(self, part: str) -> None:
+        """Die as soon as an object with ``part`` in its key is stored."""
+        self.is_crashed = True
+        self._lifeline.cut_after_put(part)
+
     async def stop(self) -> None:
         """End as on SIGTERM."""
         await self._worker.stop()

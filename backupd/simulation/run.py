@@ -79,17 +79,19 @@ class Run:
     async def run(self, days: int, set_up: Happen, happen: Happen) -> None:
         """Play, let everything come to its end, and check."""
         self.catalog = await Catalog.open(self.world.engine, self.world.clock)
-        with ThreadPoolExecutor(1) as executor:
-            self.operator = self._operator(executor)
-            await set_up(self)
-            async with asyncio.TaskGroup() as self.lives:
-                try:
-                    await self._live(days, happen)
-                except BaseException:
-                    for node in [*self.nodes, *self.dead]:
-                        node.give_up()
-                    raise
-        await self.catalog.aclose()
+        try:
+            with ThreadPoolExecutor(1) as executor:
+                self.operator = self._operator(executor)
+                await set_up(self)
+                async with asyncio.TaskGroup() as self.lives:
+                    try:
+                        await self._live(days, happen)
+                    except BaseException:
+                        for node in [*self.nodes, *self.dead]:
+                            node.give_up()
+                        raise
+        finally:
+            await self.catalog.aclose()  # Or the next run in this directory would go on with this database.
 
     async def _live(self, days: int, happen: Happen) -> None:
         for _ in range(self.random.choice([1, 1, 2])):

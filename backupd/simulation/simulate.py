@@ -19,7 +19,7 @@ from backupd.catalog.store import Catalog
 from backupd.simulation.entropy import seeded_entropy
 from backupd.simulation.happenings import happen, set_up
 from backupd.simulation.loop import LoopClock, SimulatedLoop
-from backupd.simulation.run import Run
+from backupd.simulation.run import Happen, Run
 from backupd.simulation.trace import Trace
 
 _MEMORY = Path("/dev/shm")  # noqa: S108 - files in memory, in a directory of our own
@@ -38,7 +38,7 @@ class Outcome:
     last_events: tuple[str, ...]
 
 
-def simulate(seed: int, *, days: int) -> Outcome:
+def simulate(seed: int, *, days: int, happen: Happen = happen) -> Outcome:
     """Let ``days`` pass in a world of its own. Whatever goes wrong with the service is in the outcome."""
     loop = SimulatedLoop(seed)
     trace = Trace(loop.time)
@@ -53,7 +53,7 @@ def simulate(seed: int, *, days: int) -> Outcome:
     ):
         (directory / "catalog.sqlite").write_bytes(empty)
         try:
-            runner.run(_run(directory, trace, days))
+            runner.run(_run(directory, trace, days, happen))
         except Exception as error:  # noqa: BLE001 - whatever it is, the seed has found it
             failure = "".join(traceback.format_exception(error))
     return Outcome(seed, days, trace.count, trace.digest, failure, tuple(trace.last()))
@@ -70,7 +70,7 @@ def _directory() -> Iterator[Path]:
         shutil.rmtree(path)
 
 
-async def _run(directory: Path, trace: Trace, days: int) -> None:
+async def _run(directory: Path, trace: Trace, days: int, happen: Happen) -> None:
     await Run(directory, trace).run(days, set_up, happen)
 
 
