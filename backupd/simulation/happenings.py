@@ -26,6 +26,7 @@ from targets.wrappers.faults import Effect, Fault
 T = TypeVar("T")
 _MINUTES_S = (60.0, 600.0, 1800.0)
 _SLOW_S = 30.0
+_BACKUP_S = 5.0
 _MOMENTS_S = (0.0, 0.01, 0.05, 0.2, 1.0, 5.0)
 _SKEWS_S = (-3600.0, -300.0, -10.0, 0.0, 0.0, 10.0, 300.0, 3600.0)
 _STEPS_TO_DEATH = (0, 1, 3, 10, 20, 40, 80)
@@ -69,8 +70,8 @@ async def happen(run: Run) -> None:
 
 
 def often(*names: str) -> Happen:
-    """Return what lets things happen as ``happen`` does, and every second one is one of these."""
-    chosen = {action: weight for action, weight in _WEIGHTS.items() if action.__name__.removeprefix("_") in names}
+    """Return what lets things happen as ``happen`` does, but that every second one is one of these, all as likely."""
+    chosen = {action: 1.0 for action in _WEIGHTS if action.__name__.removeprefix("_") in names}
     assert len(chosen) == len(names), names
 
     async def happen_often(run: Run) -> None:
@@ -194,13 +195,14 @@ async def _collect_meanwhile(run: Run) -> None:
 
 @_happens(1)
 async def _back_up_in_vain(run: Run) -> None:
-    """Cancel a backup a moment after it was asked for, and back up again: nothing that was written may be missed."""
-    job = await _back_up(run)
-    await run.sleep(run.random.choice(_MOMENTS_S))
-    run.note(f"cancel {job.kind} of {job.backup_id}")
-    with suppress(BackupdError):  # It is done.
-        await run.operator.jobs.cancel(PROJECT, job.id)
-    await run.sleep(run.random.choice(_MOMENTS_S))
+    """Let a backup fail, as its targets are full, and back up again: nothing that was written may be missed."""
+    run.note("all is full for a moment")
+    for store in run.stores.values():
+        store.is_full = True
+    await _back_up(run)
+    await run.sleep(_BACKUP_S)
+    for store in run.stores.values():
+        store.is_full = False
     await _back_up(run)
 
 
