@@ -352,8 +352,14 @@ def engine_of(url: str) -> Engine:
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
         # Take the write lock at once: a transaction that reads first and then writes could not wait for it.
-        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+        event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    driver_connection = connection.connection.driver_connection
+    assert driver_connection is not None
+    driver_connection.execute("BEGIN IMMEDIATE")
 
 
 def _configure_sqlite(connection: Any, _record: ConnectionPoolEntry) -> None:

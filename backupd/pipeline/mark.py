@@ -10,6 +10,7 @@ from backupd.pipeline.marks import Marks, UnreadNode
 from backupd.pipeline.progress import ProgressMeter
 from backupd.pipeline.workers import Workers
 from backupd.repository import layout
+from backupd.repository.folders import pack_folders
 from backupd.repository.manifest import Manifest
 from backupd.repository.repository import Repository
 from chunker import node
@@ -32,9 +33,8 @@ class Marker:
 
     async def list_packs(self) -> None:
         """Note every pack; what is stored later is never judged."""
-        for folder in range(256):  # So that no listing grows with the repository.
-            packs = self._listed(f"{layout.PACKS}{folder:02x}/")
-            async for page in _pages(packs):
+        for folder in await pack_folders(self._repository.target):
+            async for page in _pages(self._listed(folder)):
                 found = [(one, size) for key, size in page if (one := layout.pack_id(key)) is not None]
                 await self._workers.run(self._marks.add_packs, found)
 

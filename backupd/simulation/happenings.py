@@ -27,6 +27,7 @@ T = TypeVar("T")
 _MINUTES_S = (60.0, 600.0, 1800.0)
 _SLOW_S = 30.0
 _BACKUP_S = 5.0
+_COLLECTION_S = 60.0
 _MOMENTS_S = (0.0, 0.01, 0.05, 0.2, 1.0, 5.0)
 _SKEWS_S = (-3600.0, -300.0, -10.0, 0.0, 0.0, 10.0, 300.0, 3600.0)
 _STEPS_TO_DEATH = (0, 1, 3, 10, 20, 40, 80)
@@ -204,6 +205,23 @@ async def _back_up_in_vain(run: Run) -> None:
     for store in run.stores.values():
         store.is_full = False
     await _back_up(run)
+
+
+@_happens(0.7)
+async def _collect_by_a_stale_listing(run: Run) -> None:
+    """Delete and collect, and again with a listing that misses what says where the frames of compacted packs are."""
+    store = _some_store(run)
+    for unlisted in (None, "/forward/"):
+        await _back_up(run)
+        await run.sleep(_BACKUP_S)
+        with suppress(BackupdError):
+            await _delete(run)
+        await run.sleep(_BACKUP_S)
+        store.unlisted = unlisted
+        job = await run.operator.collections.create(PROJECT, store.name, NewCollection())
+        run.note(f"collect {store.name}, whose listings miss {unlisted}: job {job.id}")
+        await run.sleep(_COLLECTION_S)
+    store.unlisted = None
 
 
 @_happens(0.3)

@@ -156,7 +156,7 @@ class Run:
         self.note("nothing goes wrong any more")
         self.faults.clear()
         for store in self.stores.values():
-            store.is_full, store.is_down, store.lies_left = False, False, 0
+            store.is_full, store.is_down, store.lies_left, store.unlisted = False, False, 0, None
         for node in self.nodes:
             node.clock.skew_s = 0.0
         self._do_what_is_due(float("inf"))

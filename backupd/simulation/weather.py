@@ -24,16 +24,9 @@ def draw_weather(random: Random) -> list[Fault]:
         # What is stored under a name that is known is stored whole or not at all, as every driver promises.
         Fault(effect=Effect.TORN_PUT, probability=rate, operation="put", matches=is_pack),
         Fault(effect=Effect.STALE_LIST, probability=rate, operation="list"),
-        # More often, because a listing of forwards is all that some mistakes need.
-        Fault(effect=Effect.STALE_LIST, probability=5 * rate, operation="list", matches=is_forward),
         Fault(effect=Effect.ERROR, probability=rate / 4, operation="put", error=QuotaExceeded),
     ]
     return [fault for fault in faults if fault.probability]
-
-
-def is_forward(_operation: str, key: str) -> bool:
-    """Tell whether a call is about forwards."""
-    return "forward/" in key
 
 
 def is_pack(_operation: str, key: str) -> bool:

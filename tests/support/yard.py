@@ -347,7 +347,7 @@ class Ghosts:
 
 
 class Forgetful(Ghosts):
-    """One whose listings miss all forwards while it ``is_stale``; they show what was deleted only if it ``shows_ghosts``."""
+    """One whose listings miss all forwards while it ``is_stale``; it need not show what was deleted."""
 
     is_stale = False
     shows_ghosts = False

@@ -219,7 +219,7 @@ async def test_p2_keep_a_listing_that_shows_what_was_compacted_away_misleads_no_
 @pytest.mark.parametrize("shows_ghosts", [False, True])
 async def test_p2_keep_a_listing_that_misses_forwards_misleads_no_collection(
     tmp_path: Path,
-    shows_ghosts: bool,  # noqa: FBT001 - a parameter of the test
+    shows_ghosts: bool,
 ) -> None:
     targets: list[Forgetful] = []
 
