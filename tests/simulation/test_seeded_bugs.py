@@ -19,29 +19,27 @@ DAYS = 10
 SEEDS = range(60)  # Of bugs that two seeds of three miss, all of these miss one in thirty thousand million.
 
 
-def first_failure(*happenings: str) -> Outcome | None:
+BUGS: list[tuple[Callable[[], AbstractContextManager[None]], list[str], str]] = [
+    (sabotage.fence_ignored, ["back_up", "pause"], "was published by a worker that had lost the job"),
+    (sabotage.published_before_packs, ["crash_in_a_backup"], "is lost or damaged on"),
+    (sabotage.rollback_forgotten, ["back_up", "back_up_in_vain"], "is wrong in chunks"),
+    (sabotage.epoch_ignored, ["collect_meanwhile"], "is lost or damaged on"),
+    (sabotage.forwards_believed, ["back_up", "collect_by_a_stale_listing"], "is lost or damaged on"),
+]
+
+
+def first_failure(what_is_seen: str, *happenings: str) -> Outcome | None:
     outcomes = (simulate(seed, days=DAYS, happen=often(*happenings)) for seed in SEEDS)
-    return next((outcome for outcome in outcomes if outcome.failure), None)
+    return next((outcome for outcome in outcomes if what_is_seen in outcome.failure), None)
 
 
-@pytest.mark.parametrize(
-    ("bug", "happenings", "what_is_seen"),
-    [
-        (sabotage.fence_ignored, ["back_up", "pause"], "was published by a worker that had lost the job"),
-        (sabotage.published_before_packs, ["crash_in_a_backup"], "is lost or damaged on"),
-        (sabotage.rollback_forgotten, ["back_up", "back_up_in_vain"], "is wrong in chunks"),
-        (sabotage.epoch_ignored, ["collect_meanwhile"], "is lost or damaged on"),
-        (sabotage.forwards_believed, ["back_up", "collect_by_a_stale_listing"], "is lost or damaged on"),
-    ],
-    ids=lambda value: getattr(value, "__name__", ""),
-)
+@pytest.mark.parametrize(("bug", "happenings", "what_is_seen"), BUGS, ids=[bug.__name__ for bug, _, _ in BUGS])
 def test_bug_is_found(
     bug: Callable[[], AbstractContextManager[None]], happenings: list[str], what_is_seen: str
 ) -> None:
     with bug():
-        found = first_failure(*happenings)
+        found = first_failure(what_is_seen, *happenings)
     assert found is not None
-    assert what_is_seen in found.failure
     assert found.last_events
 
 

@@ -72,7 +72,7 @@ _SHOWN = (
     .outerjoin(jobs, jobs.c.id == block_volumes.c.job_id)
 )
 _NAME = func.coalesce(block_volumes.c.name, "")
-_ONE = _SHOWN.where(volumes.c.id == bindparam("wanted"))
+_ONE: Select[Any] = _SHOWN.where(volumes.c.id == bindparam("wanted"))
 _ATTACHED = (
     select(block_attachments)
     .where(block_attachments.c.volume_id.in_(bindparam("wanted", expanding=True)))
