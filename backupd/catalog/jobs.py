@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -207,8 +207,8 @@ def request_cancel(connection: Connection, project: str, job_id: str, now: datet
     return JobState.CANCELLING
 
 
-def record_pack(connection: Connection, job_id: str, pack_id: str) -> None:
-    connection.execute(_INSERT_PACK, {"job_id": job_id, "pack_id": pack_id})
+def record_packs(connection: Connection, job_id: str, pack_ids: Sequence[str]) -> None:
+    connection.execute(_INSERT_PACK, [{"job_id": job_id, "pack_id": pack_id} for pack_id in pack_ids])
 
 
 def packs(connection: Connection, job_id: str) -> list[str]:

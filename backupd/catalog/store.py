@@ -317,9 +317,9 @@ class Catalog:
         """Queued -> cancelled, running -> cancelling; return which. NotFound; Conflict when it is too late."""
         return await self._run(jobs.request_cancel, project, job_id, self._clock.now())
 
-    async def record_pack(self, job_id: str, pack_id: str) -> None:
-        """Remember that a job is about to upload a pack, so that a later attempt looks for it."""
-        await self._run(jobs.record_pack, job_id, pack_id)
+    async def record_packs(self, job_id: str, pack_ids: Sequence[str]) -> None:
+        """Remember that a job is about to upload packs, so that a later attempt looks for them."""
+        await self._run(jobs.record_packs, job_id, pack_ids)
 
     async def packs(self, job_id: str) -> list[str]:
         """Return the packs that the attempts of a job meant to upload."""

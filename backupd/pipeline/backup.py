@@ -37,7 +37,7 @@ from chunker.tree import Tree, TreeReader, TreeWriter
 
 SPAN_SIZE_BYTES = 2 * 1024 * 1024
 _UPLOADS_MAX = 2
-_PLAN_BATCH = 64
+_PLAN_BATCH = 16  # The nodes above so many spans fit the cache of nodes.
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +122,18 @@ class BackupPipeline:
             kit_count=self._room.kits,
         )
         self._chunk_packer = Packer(
-            self._budget, self._stored.store, pack_size_bytes=CHUNK_PACK_SIZE_BYTES, uploads_max=_UPLOADS_MAX
+            self._budget,
+            self._stored.pack_ids,
+            self._stored.store,
+            pack_size_bytes=CHUNK_PACK_SIZE_BYTES,
+            uploads_max=_UPLOADS_MAX,
         )
         self._node_packer = Packer(
-            self._budget, self._stored.store, pack_size_bytes=NODE_PACK_SIZE_BYTES, uploads_max=1
+            self._budget,
+            self._stored.pack_ids,
+            self._stored.store,
+            pack_size_bytes=NODE_PACK_SIZE_BYTES,
+            uploads_max=1,
         )
         nodes = NodeCache(NodeFetcher(repository, self._workers))
         saver = NodeSaver(self._node_packer, self._workers, ids, make_writer())
@@ -253,6 +261,7 @@ class BackupPipeline:
             span_chunks=self._options.span_chunks,
         )
         while batch := await self._workers.run(lambda: list(islice(spans, _PLAN_BATCH))):
+            await self._parent.load_ahead([(span.first, span.end) for span in batch if span.is_data])
             for span in batch:
                 yield span
 

@@ -14,6 +14,7 @@ from backupd.pipeline import changes
 from backupd.pipeline.backup import BackupOptions, BackupPipeline
 from backupd.pipeline.budget import ByteBudget
 from backupd.pipeline.changes import Reading
+from backupd.pipeline.pack_ids import PackIds
 from backupd.pipeline.progress import ProgressMeter
 from backupd.pipeline.restore import RestorePipeline
 from backupd.pipeline.stored import StoredChunks
@@ -77,6 +78,15 @@ class CountedPoint:
         self._inner.close()
 
 
+def pack_ids() -> PackIds:
+    """Return ids that nobody remembers: there is no job."""
+
+    async def record(ids: Sequence[bytes]) -> None:
+        assert {len(pack_id) for pack_id in ids} == {16}
+
+    return PackIds(record)
+
+
 @dataclass(slots=True)
 class Rig:
     """Everything that a pipeline needs; ``observed.counters`` has what the target was asked."""
@@ -101,9 +111,6 @@ class Rig:
         return manifest, statistics
 
     def pipeline(self, point: PointInTime, reading: Reading) -> BackupPipeline:
-        async def record(pack_id: bytes) -> None:
-            assert len(pack_id) == 16
-
         return BackupPipeline(
             source=point,
             changed=reading.extents,
@@ -113,7 +120,7 @@ class Rig:
             workers=self.workers,
             budget=self.budget,
             progress=ProgressMeter(SystemClock()),
-            stored=StoredChunks(self.repository, self.workers, self.index, record),
+            stored=StoredChunks(self.repository, self.workers, self.index, pack_ids()),
         )
 
     def manifest(self, point: PointInTime, root: Pointer | None) -> Manifest:

@@ -67,7 +67,7 @@ async def test_packs_of_a_backup_that_came_to_nothing_are_orphans(place: Yard) -
     with pytest.raises(ExceptionGroup):
         await place.do(job)
     repository = await place.repository()
-    await place.catalog.record_pack(job.id, "ab" * 16)
+    await place.catalog.record_packs(job.id, ["ab" * 16])
     await repository.put_pack(b"\xab" * 16, memoryview(b"left by an attempt"))
     assert (await place.collect()).condemned == 0  # The job may be tried again.
     await place.end(job, JobState.FAILED)

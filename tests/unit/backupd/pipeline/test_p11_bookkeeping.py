@@ -16,7 +16,7 @@ from chunker.digest import Kind
 from chunker.node import Pointer
 from chunker.pack import PackEntry
 from chunker.sources.memory import MemoryVolume
-from tests.support.rig import BUDGET_BYTES, rig
+from tests.support.rig import BUDGET_BYTES, pack_ids, rig
 
 PACKS = 40
 CHUNKS_PER_PACK = 1000
@@ -34,13 +34,9 @@ def entries_of(pack: int) -> list[PackEntry]:
     ]
 
 
-async def ignore(_: bytes) -> None:
-    """There is no job."""
-
-
 async def test_p11_bounded_the_chunks_on_their_way_are_those_of_a_few_packs() -> None:
     async with rig() as made:
-        stored = StoredChunks(made.repository, made.workers, None, ignore)
+        stored = StoredChunks(made.repository, made.workers, None, pack_ids())
         most = 0
         for pack in range(PACKS):
             entries = entries_of(pack)
