@@ -60,9 +60,9 @@ class Catalog:
         self.collections = Collections(self._run)
 
     @classmethod
-    async def open(cls, url: str, clock: Clock) -> Self:
-        """Open the database and bring its schema up to date. CatalogError when that cannot be."""
-        catalog = cls(_engine(url), clock)
+    async def open(cls, database: str | Engine, clock: Clock) -> Self:
+        """Open the database, by its URL, and bring its schema up to date. CatalogError when that cannot be."""
+        catalog = cls(engine_of(database) if isinstance(database, str) else database, clock)
         try:
             await catalog._run(schema.upgrade)
         except BaseException:
@@ -268,7 +268,7 @@ class Catalog:
 
     async def shown_job(self, project: str, job_id: str) -> Job:
         """Return a job for people, as in a list: without a request that may be long. NotFound."""
-        return await self._run(jobs.one, job_id, project, columns=jobs.SHOWN)
+        return await self._run(jobs.one, job_id, project, is_short=True)
 
     async def jobs(
         self,
@@ -345,14 +345,21 @@ class Catalog:
             raise
 
 
-def _engine(url: str) -> Engine:
+def engine_of(url: str) -> Engine:
+    """Return what connects to a database, which is not asked for anything yet."""
     # What is stored has no place in a log, not even in that of an error.
     engine = create_engine(url, pool_size=1, max_overflow=0, hide_parameters=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
         # Take the write lock at once: a transaction that reads first and then writes could not wait for it.
-        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+        event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    driver_connection = connection.connection.driver_connection
+    assert driver_connection is not None
+    driver_connection.execute("BEGIN IMMEDIATE")
 
 
 def _configure_sqlite(connection: Any, _record: ConnectionPoolEntry) -> None:

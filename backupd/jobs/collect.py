@@ -205,7 +205,12 @@ class _Collection:
         try:
             marker = self._marker(marks)
             # In this order: a backup that is published meanwhile either has its packs recorded or is listed.
-            await marker.list_objects()
+            await marker.list_packs()
+            async for listed in marker.list_forwards():
+                if not self._tally.is_dry_run:
+                    await self._collections.note_moved(self._name, listed)
+            async for moved in self._collections.moved(self._name):
+                await marker.add_forwards([(pack_id, 0) for pack_id in moved])
             for is_abandoned in (False, True):
                 async for packs in self._collections.recorded_packs(self._name.project, is_abandoned=is_abandoned):
                     await workers.run(marks.add_recorded, packs, is_abandoned=is_abandoned)

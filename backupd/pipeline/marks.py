@@ -17,7 +17,7 @@ from backupd.repository.scratch import open_scratch, remove
 from chunker.node import Pointer
 from chunker.pack import ENTRY_SIZE_BYTES, TRAILER_SIZE_BYTES
 
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 CREATE TABLE packs (
@@ -29,7 +29,7 @@ CREATE TABLE frames (
 ) WITHOUT ROWID;
 CREATE TABLE forwards (
     pack BLOB PRIMARY KEY, size INTEGER NOT NULL, is_known INTEGER NOT NULL DEFAULT 0,
-    is_needed INTEGER NOT NULL DEFAULT 0
+    is_needed INTEGER NOT NULL DEFAULT 0, is_absent INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE TABLE moved (
     pack BLOB NOT NULL, offset INTEGER NOT NULL, to_pack BLOB NOT NULL, to_offset INTEGER NOT NULL,
@@ -114,13 +114,17 @@ class Marks:
             self._connection.execute("DELETE FROM packs WHERE id = ?", (pack_id,))
         self._numbers.clear()
 
-    def learn(self, pack: bytes, places: Forward) -> None:
-        """Note what a forward says."""
+    def learn(self, pack: bytes, places: Forward | None) -> None:
+        """Note what a forward says, or that there is none. It need not have been listed."""
         with self._connection:
-            self._connection.execute("UPDATE forwards SET is_known = 1 WHERE pack = ?", (pack,))
+            self._connection.execute("INSERT OR IGNORE INTO forwards (pack, size) VALUES (?, 0)", (pack,))
+            is_absent = places is None
+            self._connection.execute(
+                "UPDATE forwards SET is_known = 1, is_absent = ? WHERE pack = ?", (is_absent, pack)
+            )
             self._connection.executemany(
                 "INSERT OR IGNORE INTO moved VALUES (?, ?, ?, ?)",
-                [(pack, offset, place.pack, place.offset) for offset, place in places.items()],
+                [(pack, offset, place.pack, place.offset) for offset, place in (places or {}).items()],
             )
 
     def has_root(self, backup_id: str) -> bool:
@@ -197,7 +201,7 @@ class Marks:
 
     def count_forwards(self) -> int:
         """Return how many forwards were there."""
-        return int(self._connection.execute("SELECT count(*) FROM forwards").fetchone()[0])
+        return int(self._connection.execute("SELECT count(*) FROM forwards WHERE NOT is_absent").fetchone()[0])
 
     def close(self) -> None:
         """Release the file."""
@@ -236,8 +240,8 @@ class Marks:
         return found
 
     def _is_to_be_learnt(self, pack: bytes) -> bool:
-        query = "SELECT 1 FROM forwards WHERE pack = ? AND is_known = 0"
-        return self._connection.execute(query, (pack,)).fetchone() is not None
+        query = "SELECT 1 FROM forwards WHERE pack = ? AND is_known"
+        return self._connection.execute(query, (pack,)).fetchone() is None
 
     def _number(self, pack: bytes) -> int | None:
         if pack in self._numbers:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, case, exists, func, insert, literal, select, update
+from sqlalchemy import Connection, Row, Select, and_, bindparam, case, exists, func, insert, literal, select, update
 
 from backupd.block_storage import (
     BackupDetails,
@@ -61,6 +61,15 @@ _SHOWN = (
     .join(block_backups, block_backups.c.backup_id == backups.c.id)
     .where(_IS_LIVE)
 )
+_ONE = _SHOWN.where(backups.c.id == bindparam("wanted"))
+_INSERT = insert(block_backups)
+_SIZE = (
+    select(backups.c.project, block_backups.c.size_bytes)
+    .join(block_backups, block_backups.c.backup_id == backups.c.id)
+    .where(backups.c.id == bindparam("wanted"))
+)
+_CHANGE = update(block_backups).where(block_backups.c.backup_id == bindparam("wanted"))
+_VOLUME = select(block_volumes).where(block_volumes.c.volume_id == bindparam("wanted"))
 _NAME = func.coalesce(block_backups.c.name, "")
 _SORT = {
     "id": backups.c.id,
@@ -108,7 +117,7 @@ def add_details(
     unlimited = [Charge("backups", 1, -1), Charge("backup_gigabytes", gib(details.size_bytes), -1)]
     quotas.charge(connection, value.project, [known.get(one.resource, one) for one in unlimited])
     fields = asdict(details) | {"backup_id": value.id, "is_unwanted": False}
-    connection.execute(insert(block_backups).values(fields))
+    connection.execute(_INSERT, fields)
 
 
 def require_volume(connection: Connection, value: Backup, details: BackupDetails | None) -> None:
@@ -119,17 +128,10 @@ def require_volume(connection: Connection, value: Backup, details: BackupDetails
 
 def published(connection: Connection, backup_id: str, size_bytes: int) -> None:
     """Write down the size that was found, which is what counts from now on."""
-    query = (
-        select(backups.c.project, block_backups.c.size_bytes)
-        .join(block_backups, block_backups.c.backup_id == backups.c.id)
-        .where(backups.c.id == backup_id)
-    )
-    found = connection.execute(query).one()
+    found = connection.execute(_SIZE, {"wanted": backup_id}).one()
     if found.size_bytes == size_bytes:
         return
-    connection.execute(
-        update(block_backups).where(block_backups.c.backup_id == backup_id).values(size_bytes=size_bytes)
-    )
+    connection.execute(_CHANGE, {"wanted": backup_id, "size_bytes": size_bytes})
     quotas.release(connection, found.project, {"backup_gigabytes": gib(found.size_bytes) - gib(size_bytes)})
 
 
@@ -140,8 +142,8 @@ def deleted(connection: Connection, backup_id: str) -> None:
 
 
 def one(connection: Connection, project: str | None, backup_id: str) -> BlockBackup:
-    found = connection.execute(_visible(project).where(backups.c.id == backup_id)).first()
-    if found is None:
+    found = connection.execute(_ONE, {"wanted": backup_id}).first()
+    if found is None or project not in (None, found.project):
         raise NotFound(f"Backup {backup_id} could not be found.")
     return _shown(found)
 
@@ -165,8 +167,7 @@ def candidates(connection: Connection, project: str, volume_id: str, before: dat
 
 
 def change(connection: Connection, /, backup_id: str, now: datetime, **values: Any) -> None:
-    mine = update(block_backups).where(block_backups.c.backup_id == backup_id)
-    connection.execute(mine.values(updated_at=now, **values))
+    connection.execute(_CHANGE, {"wanted": backup_id, "updated_at": now, **values})
 
 
 def reset(connection: Connection, backup_id: str, status: BackupStatus, now: datetime) -> None:
@@ -230,8 +231,7 @@ def add_imported(
 
 
 def _of_volume(connection: Connection, value: Backup) -> BackupDetails:
-    query = select(block_volumes).where(block_volumes.c.volume_id == value.volume_id)
-    volume = connection.execute(query).first()
+    volume = connection.execute(_VOLUME, {"wanted": value.volume_id}).first()
     return BackupDetails(
         name=value.name,
         data_timestamp=value.created_at,

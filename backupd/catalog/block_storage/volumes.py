@@ -7,7 +7,21 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, case, delete, exists, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from backupd.block_storage import (
     Attachment,
@@ -58,6 +72,12 @@ _SHOWN = (
     .outerjoin(jobs, jobs.c.id == block_volumes.c.job_id)
 )
 _NAME = func.coalesce(block_volumes.c.name, "")
+_ONE: Select[Any] = _SHOWN.where(volumes.c.id == bindparam("wanted"))
+_ATTACHED = (
+    select(block_attachments)
+    .where(block_attachments.c.volume_id.in_(bindparam("wanted", expanding=True)))
+    .order_by(block_attachments.c.id)
+)
 _SORT = {
     "id": volumes.c.id,
     "created_at": volumes.c.created_at,
@@ -98,8 +118,8 @@ def add(
 
 
 def one(connection: Connection, project: str | None, volume_id: str) -> BlockVolume:
-    found = connection.execute(_visible(project).where(volumes.c.id == volume_id)).first()
-    if found is None:
+    found = connection.execute(_ONE, {"wanted": volume_id}).first()
+    if found is None or project not in (None, found.project):
         raise NotFound(f"Volume {volume_id} could not be found.")
     return _volume(connection, [found])[0]
 
@@ -290,9 +310,8 @@ def _scoped(query: Select[Any], project: str | None) -> Select[Any]:
 
 def _volume(connection: Connection, found: Collection[Row[Any]]) -> list[BlockVolume]:
     ids = [row.id for row in found]
-    query = select(block_attachments).where(block_attachments.c.volume_id.in_(ids)).order_by(block_attachments.c.id)
     used: dict[str, list[Attachment]] = {}
-    for row in connection.execute(query) if ids else ():
+    for row in connection.execute(_ATTACHED, {"wanted": ids}) if ids else ():
         used.setdefault(row.volume_id, []).append(Attachment(**row._mapping))  # noqa: SLF001 - as above
     return [_shown(row, tuple(used.get(row.id, ()))) for row in found]
 
