@@ -139,7 +139,7 @@ async def _surveyed(options: argparse.Namespace) -> AsyncIterator[Survey]:
     target = open_target(options.url, **_options(options.option))
     try:
         retried = Retry(target, retries_max=_RETRIES_MAX, timeout_s=_TIMEOUT_S, sleep=SystemClock().sleep)
-        found = await survey({options.url: retried}, [options.project], keyring)
+        found = await survey({options.url: retried}, keyring, project=options.project)
         if not found.repositories:
             problems = "".join(f"\n{problem}" for problem in found.problems)
             raise CorruptObject(f"the target has no repository of project {options.project} that can be read{problems}")

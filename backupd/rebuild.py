@@ -50,7 +50,7 @@ async def rebuild(config: Config, *, without: Collection[str] = ()) -> list[str]
         async with AsyncExitStack() as stack:
             opened = await open_targets(_left(config, without), SystemClock(), stack)
             targets: dict[str, Target] = {name: one.limited for name, one in opened.items()}
-            found = await survey(targets, [*dict.fromkeys(["default", *config.projects])], ring)
+            found = await survey(targets, ring)
         await _write(state, found, order=list(config.targets))
     return _told(found)
 

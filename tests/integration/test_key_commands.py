@@ -66,6 +66,18 @@ async def test_a_rotated_key_opens_every_repository_and_the_old_one_can_go(place
     assert await restored(place, "disk") == CONTENT
 
 
+async def test_p7_closed_a_rotation_reaches_projects_that_no_configuration_names(place: Place, config: Config) -> None:
+    old = keyring.load(key_file(place)).current_fingerprint
+    theirs = place.target / "of-keystone/encrypted/repository.json"
+    (place.target / "default").rename(place.target / "of-keystone")
+    kept = theirs.read_bytes()
+    await key_commands.rotate(config)
+    assert description.master_key_of(theirs.read_bytes()) == keyring.load(key_file(place)).current_fingerprint
+    theirs.write_bytes(kept)
+    with pytest.raises(Conflict, match="is needed by target local: of-keystone/encrypted/"):
+        await key_commands.retire(config, old)
+
+
 async def test_p7_closed_a_rotation_names_what_it_could_not_rewrap_and_goes_on(place: Place, config: Config) -> None:
     old = keyring.load(key_file(place)).current_fingerprint
     kept = (place.root / "second/default/encrypted/repository.json").read_bytes()

@@ -99,6 +99,25 @@ async def test_p6_rebuild_what_was_rebuilt_restores_and_goes_on(place: Place) ->
         assert (await api.back_up("web"))["state"] == "available"
 
 
+def test_p6_rebuild_finds_projects_that_no_configuration_names(place: Place) -> None:
+    lose_catalog(place)
+    for target in (place.target, place.root / "second"):
+        (target / "default").rename(target / "of-keystone")
+    done = rebuild(place)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "3 backups of 2 volumes" in done.stdout
+
+
+def test_p3_tell_rebuild_names_backups_that_nothing_tells_how_to_read(place: Place) -> None:
+    lose_catalog(place)
+    for target in (place.target, place.root / "second"):
+        (target / "default/encrypted/repository.json").unlink()
+    done = rebuild(place)
+    assert "1 backups of 1 volumes" in done.stdout
+    for name in ("local", "second"):
+        assert f"PROBLEM: target {name}: default/encrypted/ has backups" in done.stdout
+
+
 async def test_p6_rebuild_never_touches_a_catalog(place: Place) -> None:
     before = (place.root / "state" / "catalog.db").read_bytes()
     done = rebuild(place)
