@@ -76,12 +76,15 @@ class Condition:
         found: int = await self._run(_scrubbed_bytes, target, prefix, since)
         return found
 
-    async def scrubbed(self, scope: Scope, key: str, at: datetime, found: Sequence[Damage]) -> int:
+    async def scrubbed(
+        self, scope: Scope, key: str, at: datetime, found: Sequence[Damage], *, size_bytes: int | None = None
+    ) -> int:
         """Write down that an object was scrubbed, and what is wrong with it now; return what was wrong before.
 
-        ``key`` is the object's within its repository. Clean objects have no damage any more.
+        ``key`` is the object's within its repository. Clean objects have no damage any more. ``size_bytes`` is what it
+        has, if it is there.
         """
-        cleared: int = await self._run(_scrubbed, scope, key, at, found)
+        cleared: int = await self._run(_scrubbed, scope, key, at, found, size_bytes)
         return cleared
 
     async def add_damages(self, found: Sequence[Damage]) -> None:
@@ -233,9 +236,12 @@ def _scrubbed_bytes(connection: Connection, target: str, prefix: str, since: dat
     return int(connection.execute(select(func.coalesce(func.sum(scrubs.c.size_bytes), 0)).where(mine)).scalar_one())
 
 
-def _scrubbed(connection: Connection, scope: Scope, key: str, at: datetime, found: Sequence[Damage]) -> int:
+def _scrubbed(
+    connection: Connection, scope: Scope, key: str, at: datetime, found: Sequence[Damage], size_bytes: int | None
+) -> int:
     mine = and_(scrubs.c.target == scope.target, scrubs.c.key == scope.prefix + key)
-    connection.execute(update(scrubs).where(mine).values(scrubbed_at=at))
+    values = {"scrubbed_at": at} | ({} if size_bytes is None else {"size_bytes": size_bytes})
+    connection.execute(update(scrubs).where(mine).values(**values))
     before = _clear(connection, scope, key)
     _add_damages(connection, found)
     return before
