@@ -34,6 +34,11 @@ from targets.base import Target
 
 UNKNOWN_SOURCE = "unknown"
 _PARTIAL = "rebuild.partial"
+_HINTS = (
+    "HINT: say where each volume is: backupctl volume set-source NAME --path PATH",
+    "HINT: nothing is deleted from a target while it has the lost catalog for somebody who writes there: "
+    "backupctl target collect TARGET --wait says who, --forget-writer ID lets it go",
+)
 _log = logging.getLogger(__name__)
 
 
@@ -138,7 +143,7 @@ def _told(found: Survey) -> list[str]:
     return [
         *lines,
         f"{len(found.backups)} backups of {len(volumes)} volumes are in the catalog again",
-        *(["HINT: say where each volume is: backupctl volume set-source NAME --path PATH"] if volumes else []),
+        *(_HINTS if volumes else []),
     ]
 
 

@@ -82,6 +82,7 @@ def test_p6_rebuild_the_page_on_disasters_holds_word_by_word(story: Story) -> No
     told = story.follow("catalog", with_daemon=False)
     assert "1 backups of 1 volumes are in the catalog again" in told
     assert story.restored("after-rebuild.img") == CONTENT
+    assert told.count('"foreign_writers": []') == 2
 
     story.follow("nothing", with_daemon=False)
     assert story.restored("latest.img") == story.restored("that-one.img") == CONTENT
