@@ -36,8 +36,7 @@ UNKNOWN_SOURCE = "unknown"
 _PARTIAL = "rebuild.partial"
 _HINTS = (
     "HINT: say where each volume is: backupctl volume set-source NAME --path PATH",
-    "HINT: nothing is deleted from a target while it has the lost catalog for somebody who writes there: "
-    "backupctl target collect TARGET --wait says who, --forget-writer ID lets it go",
+    "HINT: let the targets forget the lost catalog, or nothing is collected: backupctl target collect TARGET --wait",
 )
 _log = logging.getLogger(__name__)
 

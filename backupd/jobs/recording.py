@@ -14,7 +14,12 @@ from backupd.repository import layout
 
 
 async def record(
-    resources: Resources, scope: RepositoryScope, key: str, findings: Sequence[Finding], *, size_bytes: int | None = None
+    resources: Resources,
+    scope: RepositoryScope,
+    key: str,
+    findings: Sequence[Finding],
+    *,
+    size_bytes: int | None = None,
 ) -> int:
     """Write down what an inspection found, and return how much was wrong before; backups rely on it no more."""
     now = resources.clock.now()

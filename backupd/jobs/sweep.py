@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 
 from backupd.catalog.condemnations import Root
 from backupd.errors import CorruptObject
@@ -19,7 +20,7 @@ from backupd.repository import condemned, layout
 from backupd.repository.condemned import Condemnation
 from backupd.repository.repository import Repository
 from chunker.pack import PACK_ID_SIZE_BYTES, PackEntry
-from targets.errors import QuotaExceeded
+from targets.errors import PermissionDenied, QuotaExceeded
 
 _LOOKS_MAX = 10
 _IDS_PER_OBJECT = 16 * 1024
@@ -192,7 +193,8 @@ class Sweep:
     async def _withdraw(self) -> None:
         catalog_id = await self._collections.catalog_id()
         if announced := [info.key async for info in self._target.list(f"{layout.CONDEMNED}{catalog_id}/")]:
-            await self._target.delete_many(announced)
+            with suppress(PermissionDenied):  # Locked: who reads it relies on less than he could.
+                await self._target.delete_many(announced)
         await keep_spare(self._target, catalog_id)
 
     async def _carry_out(self, marks: Marks) -> None:

@@ -62,6 +62,11 @@ def spare(catalog_id: str) -> str:
     return f"{writer(catalog_id)}.spare"
 
 
+def locked(catalog_id: str) -> str:
+    """Return the key of what tells when the daemons of a catalog last locked what is needed for longer."""
+    return f"{writer(catalog_id)}.locked"
+
+
 def catalog_id(key: str) -> str | None:
     """Return the catalog that a writer's key is of; None for a key that no writer of ours has."""
     name = key.removeprefix(WRITERS)

@@ -46,7 +46,9 @@ def cut(path: Path) -> None:
     os.truncate(path, 100)
 
 
-@pytest.mark.parametrize("harm", [flipped(50), flipped(-60), cut, Path.unlink], ids=["garbled", "footer", "cut", "lost"])
+@pytest.mark.parametrize(
+    "harm", [flipped(50), flipped(-60), cut, Path.unlink], ids=["garbled", "footer", "cut", "lost"]
+)
 async def test_a_copy_on_another_target_makes_every_object_right_again(
     mirrored: tuple[Place, Any], harm: Callable[[Path], None]
 ) -> None:

@@ -58,9 +58,7 @@ async def test_a_full_target_is_freed_of_what_is_dead(place: Yard, store: _Filli
     await place.check()
 
 
-async def test_a_daemon_that_starts_with_a_full_target_frees_it(
-    place: Yard, store: _Filling, tmp_path: Path
-) -> None:
+async def test_a_daemon_that_starts_with_a_full_target_frees_it(place: Yard, store: _Filling, tmp_path: Path) -> None:
     await place.delete(await place.back_up(await place.add_disk(20, seed=2)))
     await store.fill()
     async with yard(tmp_path, stores={"local": store}) as again:
