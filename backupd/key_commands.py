@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -62,7 +62,7 @@ def take_in(config: Config, *, origin: Path | None) -> list[str]:
         known = _known(state.master_key)
         fresh = {keyring.fingerprint(key): key for key in found if keyring.fingerprint(key) not in known}
         if fresh:
-            keyring.store(state.master_key, [*known.values(), *fresh.values()])
+            _store(state.master_key, [*known.values(), *fresh.values()])
     return [
         *(f"{one} was added" for one in fresh),
         *(f"{one} was there already" for one in map(keyring.fingerprint, found) if one in known),
@@ -75,7 +75,7 @@ async def rotate(config: Config) -> list[str]:
         ring = keyring.load(state.master_key)
         keys = [keyring.new_key(), *(ring.key(one) for one in ring.fingerprints)]
         # The ring first: from here on either key opens what it must, whenever this stops.
-        ring = keyring.store(state.master_key, keys)
+        ring = _store(state.master_key, keys)
         lines = [f"{ring.current_fingerprint} is the current key now; keep a copy of it: backupd key export"]
         return lines + await _rewrap(config, ring)
 
@@ -101,7 +101,7 @@ async def retire(config: Config, fingerprint: str) -> list[str]:
                     raise Conflict(f"key {fingerprint} is needed by {where}\nHINT: backupd key rewrap")
             for store in places.values():
                 await renew_previous(store)
-        keyring.store(state.master_key, [ring.key(one) for one in ring.fingerprints if one != fingerprint])
+        _store(state.master_key, [ring.key(one) for one in ring.fingerprints if one != fingerprint])
     return [f"{fingerprint} is in the key file no longer; its copies elsewhere are yours to destroy"]
 
 
@@ -149,6 +149,14 @@ async def _repositories(name: str, target: Target) -> list[tuple[str, Target]]:
 
 def _path(config: Config) -> Path:
     return config.daemon.state_dir / "master.key"
+
+
+def _store(path: Path, keys: Sequence[bytes]) -> Keyring:
+    try:
+        return keyring.store(path, keys)
+    except OSError as error:
+        reason = (error.strerror or type(error).__name__).lower()
+        raise KeyMismatch(f"{path}: cannot be written: {reason}; it is as it was") from error
 
 
 def _known(path: Path) -> dict[str, bytes]:

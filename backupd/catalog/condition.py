@@ -76,6 +76,13 @@ class Condition:
         found: int = await self._run(_scrubbed_bytes, target, prefix, since)
         return found
 
+    async def listed_bytes(self, target: str, prefix: str) -> int:
+        """Return how much the last listing showed."""
+        query = select(func.coalesce(func.sum(scrubs.c.size_bytes), 0))
+        mine = query.where(scrubs.c.target == target, _starts_with(prefix))
+        found: int = await self._run(lambda connection: int(connection.execute(mine).scalar_one()))
+        return found
+
     async def scrubbed(
         self, scope: Scope, key: str, at: datetime, found: Sequence[Damage], *, size_bytes: int | None = None
     ) -> int:

@@ -93,4 +93,5 @@ async def foreign_writers(target: Target, catalog_id: str) -> list[Writer]:
 async def forget_writer(target: Target, catalog_id: str) -> None:
     """Remove what the daemons of another catalog, which are gone for good, have left about themselves."""
     announced = [info.key async for info in target.list(f"{layout.CONDEMNED}{catalog_id}/")]
-    await target.delete_many([layout.writer(catalog_id), layout.spare(catalog_id), *announced])
+    others = [layout.spare(catalog_id), layout.locked(catalog_id)]
+    await target.delete_many([layout.writer(catalog_id), *others, *announced])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,18 @@ async def test_a_rotated_key_opens_every_repository_and_the_old_one_can_go(place
     await key_commands.retire(config, old)
     assert keyring.load(key_file(place)).fingerprints == (new,)
     assert await restored(place, "disk") == CONTENT
+
+
+async def test_p7_closed_a_key_file_that_cannot_be_written_whole_stays_as_it_was(place: Place, config: Config) -> None:
+    before = key_file(place).read_bytes()
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 10, most))  # The system writes a part of two keys.
+    try:
+        with pytest.raises(KeyMismatch, match="cannot be written: file too large; it is as it was"):
+            await key_commands.rotate(config)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    assert key_file(place).read_bytes() == before
 
 
 async def test_p7_closed_a_rotation_reaches_projects_that_no_configuration_names(place: Place, config: Config) -> None:
