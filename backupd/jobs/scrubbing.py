@@ -17,7 +17,7 @@ _LOOK_INTERVAL_S = 600.0
 
 
 class Scrubbing:
-    """Queues a scrub job for what each project has on a target, a day after the last one, also if the daemon was restarted.
+    """Queues a scrub job for what each project has on a target, a day after the last one, however often it is started.
 
     They share the budget of the target by how much they had there when it was listed last.
     """

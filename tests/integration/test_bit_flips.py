@@ -10,7 +10,6 @@ import pytest
 
 from backupd.errors import BackupdError
 from backupd.jobs.failure import causes
-from backupd.pipeline.budget import ByteBudget
 from backupd.pipeline.inspection import inspect
 from backupd.repository import layout
 from backupd.repository.keyring import Keyring
