@@ -69,13 +69,13 @@ async def test_a_rotated_key_opens_every_repository_and_the_old_one_can_go(place
 
 async def test_p7_closed_a_key_file_that_cannot_be_written_whole_stays_as_it_was(place: Place, config: Config) -> None:
     before = key_file(place).read_bytes()
-    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 10, most))  # The system writes a part of two keys.
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 10, limits[1]))  # The system writes a part of two keys.
     try:
         with pytest.raises(KeyMismatch, match="cannot be written: file too large; it is as it was"):
             await key_commands.rotate(config)
     finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert key_file(place).read_bytes() == before
 
 
