@@ -39,8 +39,9 @@ class Run(Protocol):
 class BlockStorageCatalog:
     """``project`` None is every project. Its methods say what they raise."""
 
-    def __init__(self, run: Run, clock: Clock) -> None:
+    def __init__(self, run: Run, read: Run, clock: Clock) -> None:
         self._run = run
+        self._read = read
         self._clock = clock
 
     async def add_volume(
@@ -51,11 +52,11 @@ class BlockStorageCatalog:
 
     async def volume(self, project: str | None, volume_id: str) -> BlockVolume:
         """NotFound."""
-        return await self._run(volumes.one, project, volume_id)
+        return await self._read(volumes.one, project, volume_id)
 
     async def volumes(self, project: str | None, listing: Listing) -> tuple[list[BlockVolume], int | None]:
         """Return a page, and the count if it is asked for. InvalidRequest; NotFound for the marker."""
-        return await self._run(volumes.listed, project, listing)
+        return await self._read(volumes.listed, project, listing)
 
     async def change_volume(
         self,
@@ -76,13 +77,13 @@ class BlockStorageCatalog:
     async def unfinished_deletions(self) -> tuple[list[str], list[str]]:
         """Return the volumes and the snapshots that were being deleted when the daemon died."""
         return (
-            await self._run(volumes.unfinished_deletions),
-            await self._run(volumes.unfinished_snapshot_deletions),
+            await self._read(volumes.unfinished_deletions),
+            await self._read(volumes.unfinished_snapshot_deletions),
         )
 
     async def known_sources(self) -> set[str]:
         """Return where the volumes of all projects are."""
-        return await self._run(volumes.known_sources)
+        return await self._read(volumes.known_sources)
 
     async def attach(self, value: Attachment, expected: Collection[VolumeStatus]) -> None:
         """Add an attachment and with it change the volume's status. WrongStatus."""
@@ -98,11 +99,11 @@ class BlockStorageCatalog:
 
     async def attachment(self, project: str | None, attachment_id: str) -> Attachment:
         """NotFound."""
-        return await self._run(volumes.one_attachment, project, attachment_id)
+        return await self._read(volumes.one_attachment, project, attachment_id)
 
     async def attachments(self, project: str | None, limit: int) -> list[Attachment]:
         """Return the newest."""
-        return await self._run(volumes.attachments, project, limit)
+        return await self._read(volumes.attachments, project, limit)
 
     async def add_snapshot(self, value: Snapshot, charges: Collection[Charge], job: Job) -> None:
         """Add a snapshot and the job that makes it. WrongStatus; QuotaExceeded."""
@@ -110,11 +111,11 @@ class BlockStorageCatalog:
 
     async def snapshot(self, project: str | None, snapshot_id: str) -> Snapshot:
         """NotFound."""
-        return await self._run(volumes.one_snapshot, project, snapshot_id)
+        return await self._read(volumes.one_snapshot, project, snapshot_id)
 
     async def snapshots(self, project: str | None, listing: Listing) -> tuple[list[Snapshot], int | None]:
         """Return a page, and the count if it is asked for. InvalidRequest; NotFound for the marker."""
-        return await self._run(volumes.listed_snapshots, project, listing)
+        return await self._read(volumes.listed_snapshots, project, listing)
 
     async def change_snapshot(
         self, snapshot_id: str, *, expected: Collection[SnapshotStatus] | None = None, **values: Any
@@ -129,15 +130,15 @@ class BlockStorageCatalog:
 
     async def backup(self, project: str | None, backup_id: str) -> BlockBackup:
         """NotFound."""
-        return await self._run(backups.one, project, backup_id)
+        return await self._read(backups.one, project, backup_id)
 
     async def backups(self, project: str | None, listing: Listing) -> tuple[list[BlockBackup], int | None]:
         """Return a page, and the count if it is asked for. InvalidRequest; NotFound for the marker."""
-        return await self._run(backups.listed, project, listing)
+        return await self._read(backups.listed, project, listing)
 
     async def candidates(self, project: str, volume_id: str, *, before: datetime | None) -> int:
         """Return how many backups there are that an incremental one could start from."""
-        return await self._run(backups.candidates, project, volume_id, before)
+        return await self._read(backups.candidates, project, volume_id, before)
 
     async def change_backup(self, backup_id: str, **values: Any) -> None:
         """Change what people call it."""
@@ -153,7 +154,7 @@ class BlockStorageCatalog:
 
     async def working(self, backup_id: str, kinds: Collection[JobKind]) -> list[str]:
         """Return the unfinished jobs of some kinds on a backup."""
-        return await self._run(backups.working, backup_id, kinds)
+        return await self._read(backups.working, backup_id, kinds)
 
     async def add_restore(self, job: Job, volume_id: str) -> None:
         """Queue a restore to a volume. WrongStatus of the volume or the backup."""
@@ -165,11 +166,11 @@ class BlockStorageCatalog:
 
     async def messages(self, project: str | None) -> list[Message]:
         """Return what went wrong, the newest first."""
-        return await self._run(endings.listed_messages, project, self._clock.now())
+        return await self._read(endings.listed_messages, project, self._clock.now())
 
     async def message(self, project: str | None, message_id: str) -> Message:
         """NotFound."""
-        return await self._run(endings.one_message, project, message_id)
+        return await self._read(endings.one_message, project, message_id)
 
     async def remove_message(self, message_id: str) -> None:
         """Forget a message."""
@@ -177,11 +178,11 @@ class BlockStorageCatalog:
 
     async def usages(self, project: str) -> dict[str, int]:
         """Return what a project has in use, by resource."""
-        return await self._run(quotas.usages, project)
+        return await self._read(quotas.usages, project)
 
     async def limits(self, project: str) -> dict[str, int]:
         """Return what an operator has set for a project."""
-        return await self._run(quotas.limits, project)
+        return await self._read(quotas.limits, project)
 
     async def set_limits(self, project: str, values: Mapping[str, int]) -> None:
         """InvalidRequest when one is below what is in use."""

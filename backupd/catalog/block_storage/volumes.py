@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, case, delete, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, delete, exists, func, insert, select, update
 
 from backupd.block_storage import (
     Attachment,
@@ -22,7 +22,7 @@ from backupd.block_storage import (
 )
 from backupd.catalog import rows
 from backupd.catalog.block_storage import quotas
-from backupd.catalog.block_storage.paging import page
+from backupd.catalog.block_storage.paging import Listed
 from backupd.catalog.block_storage.tables import block_attachments, block_backups, block_snapshots, block_volumes
 from backupd.catalog.tables import backups, jobs, volumes
 from backupd.errors import NotFound, WrongStatus
@@ -69,17 +69,20 @@ _SORT = {
 }
 _FILTERS: Mapping[str, ColumnElement[Any]] = {
     "id": volumes.c.id,
-    "name": _NAME,
-    "display_name": _NAME,
+    "name": block_volumes.c.name,
+    "display_name": block_volumes.c.name,
     "status": _STATUS,
     "project_id": volumes.c.project,
     "tenant_id": volumes.c.project,
-    "user_id": func.coalesce(block_volumes.c.user_id, ""),
-    "snapshot_id": func.coalesce(block_volumes.c.snapshot_id, ""),
-    "source_volid": func.coalesce(block_volumes.c.source_volume_id, ""),
+    "user_id": block_volumes.c.user_id,
+    "snapshot_id": block_volumes.c.snapshot_id,
+    "source_volid": block_volumes.c.source_volume_id,
     "size": (func.coalesce(block_volumes.c.size_bytes, 0) + 2**30 - 1).op("/")(2**30),
     "bootable": case((block_volumes.c.is_bootable, "true"), else_="false"),
 }
+
+
+_LISTED = Listed("Volume", _SHOWN, volumes.c.project, _SORT, _FILTERS, frozenset({"id", "name", "display_name"}))
 
 
 def add_details(connection: Connection, volume_id: str, details: VolumeDetails) -> None:
@@ -98,14 +101,11 @@ def add(
 
 
 def one(connection: Connection, project: str | None, volume_id: str) -> BlockVolume:
-    found = connection.execute(_visible(project).where(volumes.c.id == volume_id)).first()
-    if found is None:
-        raise NotFound(f"Volume {volume_id} could not be found.")
-    return _volume(connection, [found])[0]
+    return _volume(connection, [_LISTED.one(connection, project, volume_id)])[0]
 
 
 def listed(connection: Connection, project: str | None, listing: Listing) -> tuple[list[BlockVolume], int | None]:
-    found, count = page(connection, _visible(project), listing, noun="Volume", sort=_SORT, filters=_FILTERS)
+    found, count = _LISTED.page(connection, project, listing)
     return _volume(connection, found), count
 
 
@@ -224,6 +224,16 @@ _SNAPSHOT_FILTERS = {
 }
 
 
+_LISTED_SNAPSHOTS = Listed(
+    "Snapshot",
+    _SNAPSHOTS,
+    block_snapshots.c.project,
+    _SNAPSHOT_SORT,
+    _SNAPSHOT_FILTERS,
+    frozenset({"id", "volume_id"}),
+)
+
+
 def add_snapshot(connection: Connection, value: Snapshot, charges: Collection[Charge], job: Job) -> None:
     """Add a snapshot of a volume that is there, and the job that makes it."""
     locked(connection, value.volume_id, (VolumeStatus.AVAILABLE, VolumeStatus.IN_USE, VolumeStatus.BACKING_UP))
@@ -233,17 +243,13 @@ def add_snapshot(connection: Connection, value: Snapshot, charges: Collection[Ch
 
 
 def one_snapshot(connection: Connection, project: str | None, snapshot_id: str) -> Snapshot:
-    found = connection.execute(_scoped(_SNAPSHOTS, project).where(block_snapshots.c.id == snapshot_id)).first()
-    if found is None:
-        raise NotFound(f"Snapshot {snapshot_id} could not be found.")
-    return _snapshot(found)
+    return _snapshot(_LISTED_SNAPSHOTS.one(connection, project, snapshot_id))
 
 
 def listed_snapshots(
     connection: Connection, project: str | None, listing: Listing
 ) -> tuple[list[Snapshot], int | None]:
-    query = _scoped(_SNAPSHOTS, project)
-    found, count = page(connection, query, listing, noun="Snapshot", sort=_SNAPSHOT_SORT, filters=_SNAPSHOT_FILTERS)
+    found, count = _LISTED_SNAPSHOTS.page(connection, project, listing)
     return [_snapshot(row) for row in found], count
 
 
@@ -278,14 +284,6 @@ def unfinished_snapshot_deletions(connection: Connection) -> list[str]:
 
 def known_sources(connection: Connection) -> set[str]:
     return set(connection.execute(select(volumes.c.source)).scalars())
-
-
-def _visible(project: str | None) -> Select[Any]:
-    return _SHOWN if project is None else _SHOWN.where(volumes.c.project == project)
-
-
-def _scoped(query: Select[Any], project: str | None) -> Select[Any]:
-    return query if project is None else query.where(block_snapshots.c.project == project)
 
 
 def _volume(connection: Connection, found: Collection[Row[Any]]) -> list[BlockVolume]:

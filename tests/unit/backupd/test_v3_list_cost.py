@@ -26,9 +26,9 @@ async def plan(v3: V3, listing: Listing) -> list[str]:
     def note(_c: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: Any) -> None:
         asked.append((statement, parameters))
 
-    event.listen(catalog._engine, "before_cursor_execute", note)
+    event.listen(catalog._reading, "before_cursor_execute", note)
     await catalog.block_storage.backups(PROJECT, listing)
-    event.remove(catalog._engine, "before_cursor_execute", note)
+    event.remove(catalog._reading, "before_cursor_execute", note)
 
     def explain(connection: Connection) -> list[str]:
         statement, parameters = asked[-1]
