@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, case, exists, func, insert, literal_column, or_, select, update
 
 from backupd.block_storage import (
+    GIB,
     BackupDetails,
     BackupStatus,
     BlockBackup,
@@ -95,7 +96,7 @@ _FILTERS = {
     "parent_id": backups.c.parent_id,
     "container": block_backups.c.container,
     "availability_zone": block_backups.c.availability_zone,
-    "size": (func.coalesce(block_backups.c.size_bytes, 0) + 2**30 - 1).op("/")(2**30),
+    "size": (func.coalesce(block_backups.c.size_bytes, 0) + GIB - 1) // GIB,
 }
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from operator import eq, ge, gt, le, lt, ne
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, String, and_, bindparam, func, or_, select, tuple_
@@ -15,6 +16,7 @@ from backupd.errors import InvalidRequest, NotFound
 Columns = Mapping[str, ColumnElement[Any]]
 _Order = tuple[tuple[str, bool], ...]
 _SHAPES_KEPT = 256
+_COMPARED = {"gt": gt, "gte": ge, "lt": lt, "lte": le, "eq": eq, "neq": ne}
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -31,20 +33,23 @@ class Listed:
     sort: Columns
     filters: Columns
     indexed: frozenset[str] = frozenset()
+    moments: Columns = field(default_factory=dict)
+    metadata: ColumnElement[Any] | None = None
 
-    def one(self, connection: Connection, project: str | None, thing_id: str) -> Row[Any]:
+    def one(self, connection: Connection, project: str | None, thing_id: str, **values: Any) -> Row[Any]:
         """Return what a project may see, or what there is when ``project`` is None. NotFound."""
-        values = {"of_project": project, "marker": thing_id}
+        values |= {"of_project": project, "marker": thing_id}
         found = connection.execute(_one(self, project is not None), values).first()
         if found is None:
             raise NotFound(f"{self.noun} {thing_id} could not be found.")
         return found
 
     def page(
-        self, connection: Connection, project: str | None, listing: Listing
+        self, connection: Connection, project: str | None, listing: Listing, **values: Any
     ) -> tuple[Sequence[Row[Any]], int | None]:
         """Return the rows of one page, and how many there are in all if that was asked for.
 
+        ``values`` are of what ``shown`` leaves open.
         InvalidRequest for an unknown sort key; NotFound for a marker that the caller cannot see.
         """
         order = self._order(listing)
@@ -55,14 +60,19 @@ class Listed:
             order=order,
             filters=tuple(listing.filters),
             contains=tuple(listing.contains),
+            metadata=tuple(listing.metadata),
+            moments=tuple((one.name, one.comparison) for one in listing.moments),
             is_after=listing.marker is not None,
         )
-        values: dict[str, Any] = {"of_project": project, "page": listing.limit, "skipped": listing.offset}
+        own = {"of_project": project, "marker": listing.marker, **values}
+        values = {**own, "page": listing.limit, "skipped": listing.offset}
         values |= {f"is_{name}": value for name, value in listing.filters.items()}
         values |= {f"has_{name}": _pattern(value) for name, value in listing.contains.items()}
+        values |= {f"metadata_{number}": value for number, value in enumerate(listing.metadata.values())}
+        values |= {f"moment_{number}": one.value for number, one in enumerate(listing.moments)}
         count = connection.execute(_counted(self, shape), values).scalar_one() if listing.is_counted else None
         if listing.marker is not None:
-            values |= self._place(connection, shape, {"of_project": project, "marker": listing.marker})
+            values |= self._place(connection, shape, own)
         return connection.execute(_page(self, shape), values).all(), count
 
     def _order(self, listing: Listing) -> _Order:
@@ -88,6 +98,8 @@ class _Shape:
     order: _Order
     filters: tuple[str, ...]
     contains: tuple[str, ...]
+    metadata: tuple[str, ...]
+    moments: tuple[tuple[str, str], ...]
     is_after: bool
 
 
@@ -132,6 +144,12 @@ def _matching(listed: Listed, shape: _Shape) -> Select[Any]:
         query = query.where(_text(listed.filters[name]) == bindparam(f"is_{name}"))
     for name in shape.contains:
         query = query.where(_text(listed.filters[name]).like(bindparam(f"has_{name}"), escape="/"))
+    for number, key in enumerate(shape.metadata):
+        assert listed.metadata is not None
+        query = query.where(listed.metadata[key].as_string() == bindparam(f"metadata_{number}"))
+    for number, (name, comparison) in enumerate(shape.moments):
+        column = listed.moments[name]
+        query = query.where(_COMPARED[comparison](column, bindparam(f"moment_{number}", type_=column.type)))
     return query
 
 

@@ -21,6 +21,7 @@ from backupd.block_storage import (
     SnapshotStatus,
     VolumeDetails,
     VolumeStatus,
+    VolumeSummary,
 )
 from backupd.catalog.block_storage import backups, endings, quotas, volumes
 from backupd.clock import Clock
@@ -58,17 +59,38 @@ class BlockStorageCatalog:
         """Return a page, and the count if it is asked for. InvalidRequest; NotFound for the marker."""
         return await self._read(volumes.listed, project, listing)
 
+    async def volume_summary(self, project: str | None) -> VolumeSummary:
+        """Return all volumes together."""
+        return await self._read(volumes.summary, project)
+
     async def change_volume(
         self,
         volume_id: str,
         *,
         expected: Collection[VolumeStatus] | None = None,
-        charges: Collection[Charge] = (),
         **values: Any,
     ) -> BlockVolume:
-        """Change what is stored and return the volume as it was. NotFound; WrongStatus; QuotaExceeded."""
+        """Change what is stored and return the volume as it was; a value may be a function of that.
+
+        NotFound; WrongStatus.
+        """
+        return await self._run(volumes.change, volume_id, expected=expected, now=self._clock.now(), **values)
+
+    async def extend_volume(
+        self,
+        seen: BlockVolume,
+        size_bytes: int,
+        *,
+        expected: Collection[VolumeStatus],
+        charges: Collection[Charge],
+    ) -> None:
+        """Make a volume larger that is as it was seen. WrongStatus; QuotaExceeded."""
         now = self._clock.now()
-        return await self._run(volumes.change, volume_id, expected=expected, charges=charges, now=now, **values)
+        await self._run(volumes.extend, seen, size_bytes, expected=expected, charges=charges, now=now)
+
+    async def begin_volume_deletion(self, volume_id: str, expected: Collection[VolumeStatus]) -> None:
+        """WrongStatus; Conflict when it has snapshots."""
+        await self._run(volumes.begin_deletion, volume_id, expected=expected, now=self._clock.now())
 
     async def remove_volume(self, volume_id: str, *, is_charged: bool) -> None:
         """Forget a volume. NotFound."""
@@ -120,7 +142,7 @@ class BlockStorageCatalog:
     async def change_snapshot(
         self, snapshot_id: str, *, expected: Collection[SnapshotStatus] | None = None, **values: Any
     ) -> Snapshot:
-        """Change what is stored and return the snapshot as it was. NotFound; WrongStatus."""
+        """Change what is stored and return the snapshot as it was; as ``change_volume``. NotFound; WrongStatus."""
         now = self._clock.now()
         return await self._run(volumes.change_snapshot, snapshot_id, expected=expected, now=now, **values)
 
@@ -164,25 +186,21 @@ class BlockStorageCatalog:
         """Add a backup that a record describes. WrongStatus when there is one; QuotaExceeded."""
         await self._run(backups.add_imported, value, details, job, charges)
 
-    async def messages(self, project: str | None) -> list[Message]:
-        """Return what went wrong, the newest first."""
-        return await self._read(endings.listed_messages, project, self._clock.now())
+    async def messages(self, project: str | None, listing: Listing) -> tuple[list[Message], int | None]:
+        """Return a page of what went wrong. InvalidRequest; NotFound for the marker."""
+        return await self._read(endings.listed_messages, project, listing, self._clock.now())
 
     async def message(self, project: str | None, message_id: str) -> Message:
         """NotFound."""
-        return await self._read(endings.one_message, project, message_id)
+        return await self._read(endings.one_message, project, message_id, self._clock.now())
 
     async def remove_message(self, message_id: str) -> None:
         """Forget a message."""
         await self._run(endings.remove_message, message_id)
 
-    async def usages(self, project: str) -> dict[str, int]:
-        """Return what a project has in use, by resource."""
-        return await self._read(quotas.usages, project)
-
-    async def limits(self, project: str) -> dict[str, int]:
-        """Return what an operator has set for a project."""
-        return await self._read(quotas.limits, project)
+    async def quotas(self, project: str) -> tuple[dict[str, int], dict[str, int]]:
+        """Return what an operator has set for a project, and what that has in use, by resource."""
+        return await self._read(quotas.of, project)
 
     async def set_limits(self, project: str, values: Mapping[str, int]) -> None:
         """InvalidRequest when one is below what is in use."""

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, and_, case, delete, exists, func, insert, select, update
 
 from backupd.block_storage import (
+    GIB,
     Attachment,
     BlockVolume,
     Charge,
@@ -18,6 +19,7 @@ from backupd.block_storage import (
     SnapshotStatus,
     VolumeDetails,
     VolumeStatus,
+    VolumeSummary,
     gib,
 )
 from backupd.catalog import rows
@@ -25,7 +27,7 @@ from backupd.catalog.block_storage import quotas
 from backupd.catalog.block_storage.paging import Listed
 from backupd.catalog.block_storage.tables import block_attachments, block_backups, block_snapshots, block_volumes
 from backupd.catalog.tables import backups, jobs, volumes
-from backupd.errors import NotFound, WrongStatus
+from backupd.errors import Conflict, NotFound, WrongStatus
 from backupd.model import BackupState, Job, JobKind, JobState, Volume
 
 _UNFINISHED = tuple(state for state in JobState if not state.is_final)
@@ -67,6 +69,7 @@ _SORT = {
     "status": _STATUS,
     "size": func.coalesce(block_volumes.c.size_bytes, 0),
 }
+_SIZE_GIB = (func.coalesce(block_volumes.c.size_bytes, 0) + GIB - 1) // GIB
 _FILTERS: Mapping[str, ColumnElement[Any]] = {
     "id": volumes.c.id,
     "name": block_volumes.c.name,
@@ -77,12 +80,21 @@ _FILTERS: Mapping[str, ColumnElement[Any]] = {
     "user_id": block_volumes.c.user_id,
     "snapshot_id": block_volumes.c.snapshot_id,
     "source_volid": block_volumes.c.source_volume_id,
-    "size": (func.coalesce(block_volumes.c.size_bytes, 0) + 2**30 - 1).op("/")(2**30),
+    "size": _SIZE_GIB,
     "bootable": case((block_volumes.c.is_bootable, "true"), else_="false"),
 }
 
 
-_LISTED = Listed("Volume", _SHOWN, volumes.c.project, _SORT, _FILTERS, frozenset({"id", "name", "display_name"}))
+_LISTED = Listed(
+    "Volume",
+    _SHOWN,
+    volumes.c.project,
+    _SORT,
+    _FILTERS,
+    frozenset({"id", "name", "display_name"}),
+    {"created_at": volumes.c.created_at, "updated_at": block_volumes.c.updated_at},
+    block_volumes.c.metadata,
+)
 
 
 def add_details(connection: Connection, volume_id: str, details: VolumeDetails) -> None:
@@ -109,22 +121,66 @@ def listed(connection: Connection, project: str | None, listing: Listing) -> tup
     return _volume(connection, found), count
 
 
+def summary(connection: Connection, project: str | None) -> VolumeSummary:
+    query = select(block_volumes.c.metadata, _SIZE_GIB.label("size_gib")).join(volumes)
+    if project is not None:
+        query = query.where(volumes.c.project == project)
+    count, size_gib = 0, 0
+    metadata: dict[str, set[str]] = {}
+    for row in connection.execute(query):
+        count, size_gib = count + 1, size_gib + row.size_gib
+        for key, value in row.metadata.items():
+            metadata.setdefault(key, set()).add(value)
+    return VolumeSummary(count=count, size_gib=size_gib, metadata={key: sorted(metadata[key]) for key in metadata})
+
+
 def change(
     connection: Connection,
     /,
     volume_id: str,
     *,
     expected: Collection[VolumeStatus] | None,
-    charges: Collection[Charge] = (),
     now: datetime,
     **values: Any,
 ) -> BlockVolume:
-    """Change what is stored of a volume in one of the ``expected`` statuses and return it as it was. WrongStatus."""
+    """Change what is stored of a volume in one of the ``expected`` statuses and return it as it was. WrongStatus.
+
+    A value may be a function of the volume as it is.
+    """
     volume = locked(connection, volume_id, expected)
-    quotas.charge(connection, volume.project, charges)
     mine = update(block_volumes).where(block_volumes.c.volume_id == volume_id)
-    connection.execute(mine.values(updated_at=now, **values))
+    connection.execute(mine.values(updated_at=now, **_made_of(volume, values)))
     return volume
+
+
+def extend(
+    connection: Connection,
+    seen: BlockVolume,
+    size_bytes: int,
+    *,
+    expected: Collection[VolumeStatus],
+    charges: Collection[Charge],
+    now: datetime,
+) -> None:
+    """Make a volume larger that is still as it was ``seen``: the charges are for the difference. WrongStatus."""
+    volume = change(connection, seen.id, expected=expected, now=now, size_bytes=size_bytes)
+    if volume.details.size_bytes != seen.details.size_bytes:
+        raise WrongStatus("volume", seen.id, "extending")
+    quotas.charge(connection, volume.project, charges)
+
+
+def begin_deletion(
+    connection: Connection, volume_id: str, *, expected: Collection[VolumeStatus], now: datetime
+) -> None:
+    """Nothing is begun with the volume from now on. WrongStatus; Conflict when it has snapshots."""
+    change(connection, volume_id, expected=expected, now=now, status=VolumeStatus.DELETING, job_id=None)
+    of_it = select(block_snapshots.c.id).where(block_snapshots.c.volume_id == volume_id)
+    if (found := connection.execute(of_it).first()) is not None:
+        raise Conflict(f"volume {volume_id} has snapshot {found.id}")
+
+
+def _made_of(thing: BlockVolume | Snapshot, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value(thing) if callable(value) else value for name, value in values.items()}
 
 
 def locked(connection: Connection, volume_id: str, expected: Collection[VolumeStatus] | None) -> BlockVolume:
@@ -231,6 +287,7 @@ _LISTED_SNAPSHOTS = Listed(
     _SNAPSHOT_SORT,
     _SNAPSHOT_FILTERS,
     frozenset({"id", "volume_id"}),
+    metadata=block_snapshots.c.metadata,
 )
 
 
@@ -267,7 +324,7 @@ def change_snapshot(
     if expected is not None and snapshot.status not in expected:
         raise WrongStatus("snapshot", snapshot_id, snapshot.status)
     mine = update(block_snapshots).where(block_snapshots.c.id == snapshot_id)
-    connection.execute(mine.values(updated_at=now, **values))
+    connection.execute(mine.values(updated_at=now, **_made_of(snapshot, values)))
     return snapshot
 
 
