@@ -68,7 +68,7 @@ class Listed:
         values = {**own, "page": listing.limit, "skipped": listing.offset}
         values |= {f"is_{name}": value for name, value in listing.filters.items()}
         values |= {f"has_{name}": _pattern(value) for name, value in listing.contains.items()}
-        values |= {f"metadata_{number}": value for number, value in enumerate(listing.metadata.values())}
+        values |= {f"item_{number}": value for number, value in enumerate(listing.metadata.values())}
         values |= {f"moment_{number}": one.value for number, one in enumerate(listing.moments)}
         count = connection.execute(_counted(self, shape), values).scalar_one() if listing.is_counted else None
         if listing.marker is not None:
@@ -146,7 +146,7 @@ def _matching(listed: Listed, shape: _Shape) -> Select[Any]:
         query = query.where(_text(listed.filters[name]).like(bindparam(f"has_{name}"), escape="/"))
     for number, key in enumerate(shape.metadata):
         assert listed.metadata is not None
-        query = query.where(listed.metadata[key].as_string() == bindparam(f"metadata_{number}"))
+        query = query.where(listed.metadata[key].as_string() == bindparam(f"item_{number}"))
     for number, (name, comparison) in enumerate(shape.moments):
         column = listed.moments[name]
         query = query.where(_COMPARED[comparison](column, bindparam(f"moment_{number}", type_=column.type)))
