@@ -47,6 +47,11 @@ class Quotas:
             self.access.require(caller, "volume_extension:quotas:update")
         return await self.of(project)
 
+    async def limits(self, caller: Caller, project: str | None) -> dict[str, Quota]:
+        """Return the resources of the caller's project, or to an administrator those of ``project``. Forbidden."""
+        self.access.require(caller, "limits_extension:used_limits")
+        return await self.of(project if project is not None and caller.is_admin else caller.project)
+
     async def change(self, caller: Caller, project: str, values: Mapping[str, int]) -> dict[str, Quota]:
         """Set limits. Forbidden; InvalidRequest for one that is below what is in use."""
         self.access.require(caller, "volume_extension:quotas:update")

@@ -115,9 +115,9 @@ class BlockStorageCatalog:
         """Make a reserved volume one that is in use. NotFound."""
         return await self._run(volumes.complete_attachment, attachment_id, self._clock.now(), **values)
 
-    async def detach(self, volume_id: str, attachment_id: str | None) -> None:
-        """Remove one attachment, or all of them."""
-        await self._run(volumes.detach, volume_id, attachment_id, self._clock.now())
+    async def detach(self, volume_id: str, attachment_id: str | None, expected: Collection[VolumeStatus]) -> None:
+        """Remove one attachment, or all of them. WrongStatus."""
+        await self._run(volumes.detach, volume_id, attachment_id, expected=expected, now=self._clock.now())
 
     async def attachment(self, project: str | None, attachment_id: str) -> Attachment:
         """NotFound."""

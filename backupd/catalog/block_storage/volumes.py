@@ -221,8 +221,15 @@ def complete_attachment(connection: Connection, /, attachment_id: str, now: date
     return one_attachment(connection, None, attachment_id)
 
 
-def detach(connection: Connection, volume_id: str, attachment_id: str | None, now: datetime) -> None:
-    """Remove one attachment or all; without any the volume is available."""
+def detach(
+    connection: Connection,
+    volume_id: str,
+    attachment_id: str | None,
+    *,
+    expected: Collection[VolumeStatus],
+    now: datetime,
+) -> None:
+    """Remove one attachment or all; without any the volume is available. WrongStatus."""
     mine = block_attachments.c.volume_id == volume_id
     gone = mine if attachment_id is None else and_(mine, block_attachments.c.id == attachment_id)
     connection.execute(delete(block_attachments).where(gone))
@@ -230,7 +237,7 @@ def detach(connection: Connection, volume_id: str, attachment_id: str | None, no
     status = VolumeStatus.AVAILABLE
     if left:
         status = VolumeStatus.IN_USE if any(row.attached_at for row in left) else VolumeStatus.RESERVED
-    change(connection, volume_id, expected=None, now=now, status=status)
+    change(connection, volume_id, expected=expected, now=now, status=status)
 
 
 def one_attachment(connection: Connection, project: str | None, attachment_id: str) -> Attachment:

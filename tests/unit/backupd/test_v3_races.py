@@ -124,3 +124,17 @@ async def test_a_text_that_only_looks_like_a_zero_byte_is_a_text(v3: V3) -> None
 async def test_a_volume_that_no_file_can_hold_is_400(v3: V3) -> None:
     assert (await v3.refused("/volumes", {"volume": {"size": 2**31 - 1}}))[0] == 400
     assert (await used(v3))["totalGigabytesUsed"] == 0
+
+
+async def test_only_what_is_attached_is_detached_and_becomes_available(v3: V3) -> None:
+    volume_id = await v3.add_volume()
+    path = f"/volumes/{volume_id}/action"
+    await v3.post(path, {"os-reset_status": {"status": "error"}})
+    assert (await v3.refused(path, {"os-detach": {}}))[0] == 400
+    assert (await v3.volume(volume_id))["status"] == "error"
+    await v3.post(path, {"os-reset_status": {"status": "available"}})
+    await v3.post(path, _ATTACH)
+    await v3.start_backup(volume_id, force=True)
+    await v3.post(path, {"os-detach": {}})
+    await v3.work()
+    assert (await v3.volume(volume_id))["status"] == "available"
