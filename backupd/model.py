@@ -310,13 +310,15 @@ class RepositoryName:
 class CondemnedKind(StrEnum):
     """``foreign``: condemned by the daemons of another catalog; to be left alone, and not to be relied on.
 
-    ``leaving``: of a write that was not finished when a collection looked.
+    ``leaving``: of a write that was not finished when a collection looked. ``moved``: not condemned but compacted away;
+    known for as long as its forward is there, whatever listings show.
     """
 
     PACK = "pack"
     FORWARD = "forward"
     FOREIGN = "foreign"
     LEAVING = "leaving"
+    MOVED = "moved"
 
 
 class Reason(StrEnum):

@@ -43,6 +43,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 _BUSY_TIMEOUT_MS = 30_000
 _READERS = 2
+_ONLY_READS = "only_reads"
 
 
 class Catalog:
@@ -52,9 +53,9 @@ class Catalog:
     damage.
     """
 
-    def __init__(self, url: str, clock: Clock) -> None:
-        self._engine = _engine(url)
-        self._reading = _engine(url, readers=_READERS)
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine = engine
+        self._reading = engine.execution_options(**{_ONLY_READS: True})
         self._clock = clock
         self.condition = Condition(self._run)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="catalog")
@@ -63,9 +64,9 @@ class Catalog:
         self.collections = Collections(self._run)
 
     @classmethod
-    async def open(cls, url: str, clock: Clock) -> Self:
-        """Open the database and bring its schema up to date. CatalogError when that cannot be."""
-        catalog = cls(url, clock)
+    async def open(cls, database: str | Engine, clock: Clock) -> Self:
+        """Open the database, by its URL, and bring its schema up to date. CatalogError when that cannot be."""
+        catalog = cls(engine_of(database) if isinstance(database, str) else database, clock)
         try:
             await catalog._run(schema.upgrade)
         except BaseException:
@@ -74,10 +75,9 @@ class Catalog:
         return catalog
 
     async def aclose(self) -> None:
-        """Wait for the transaction that runs, and release the database."""
-        await self._in_thread(self._readers, self._reading.dispose)
+        """Wait for the transactions that run, and release the database."""
+        await self._in_thread(self._thread, self._readers.shutdown)
         await self._in_thread(self._thread, self._engine.dispose)
-        self._readers.shutdown()
         self._thread.shutdown()
 
     async def add_backup_type(self, value: BackupType) -> None:
@@ -273,7 +273,7 @@ class Catalog:
 
     async def shown_job(self, project: str, job_id: str) -> Job:
         """Return a job for people, as in a list: without a request that may be long. NotFound."""
-        return await self._run(jobs.one, job_id, project, columns=jobs.SHOWN)
+        return await self._run(jobs.one, job_id, project, is_short=True)
 
     async def jobs(
         self,
@@ -322,9 +322,9 @@ class Catalog:
         """Queued -> cancelled, running -> cancelling; return which. NotFound; Conflict when it is too late."""
         return await self._run(jobs.request_cancel, project, job_id, self._clock.now())
 
-    async def record_pack(self, job_id: str, pack_id: str) -> None:
-        """Remember that a job is about to upload a pack, so that a later attempt looks for it."""
-        await self._run(jobs.record_pack, job_id, pack_id)
+    async def record_packs(self, job_id: str, pack_ids: Sequence[str]) -> None:
+        """Remember that a job is about to upload packs, so that a later attempt looks for them."""
+        await self._run(jobs.record_packs, job_id, pack_ids)
 
     async def packs(self, job_id: str) -> list[str]:
         """Return the packs that the attempts of a job meant to upload."""
@@ -359,16 +359,22 @@ class Catalog:
             raise
 
 
-def _engine(url: str, *, readers: int = 0) -> Engine:
-    """Return an engine for one thread that writes, or for some that only read."""
+def engine_of(url: str) -> Engine:
+    """Return what connects to a database, which is not asked for anything yet."""
     # What is stored has no place in a log, not even in that of an error.
-    engine = create_engine(url, pool_size=readers or 1, max_overflow=0, hide_parameters=True)
+    engine = create_engine(url, pool_size=1 + _READERS, max_overflow=0, hide_parameters=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
-        # Take the write lock at once: a transaction that reads first and then writes could not wait for it.
-        begin = "BEGIN" if readers else "BEGIN IMMEDIATE"
-        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+        event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    driver_connection = connection.connection.driver_connection
+    assert driver_connection is not None
+    only_reads = connection.get_execution_options().get(_ONLY_READS, False)
+    # Take the write lock at once: a transaction that reads first and then writes could not wait for it.
+    driver_connection.execute("BEGIN" if only_reads else "BEGIN IMMEDIATE")
 
 
 def _configure_sqlite(connection: Any, _record: ConnectionPoolEntry) -> None:

@@ -19,12 +19,12 @@ from backupd.jobs.resources import Resources
 from backupd.jobs.run import JobRun
 from backupd.jobs.sweep import Sweep, Tally
 from backupd.model import CollectionReport, Condemned, CondemnedKind, Finding, Job, Reason, RepositoryName
-from backupd.pipeline import marks as marked
 from backupd.pipeline.mark import Marker
 from backupd.pipeline.marks import Marks
 from backupd.pipeline.progress import ProgressMeter
 from backupd.repository import layout
 from backupd.repository.repository import Repository
+from backupd.repository.scratch import remove
 from targets.base import SweepsOrphans
 
 _FINDINGS_MAX = 1000
@@ -156,7 +156,7 @@ class _Collection:
             await self._resources.workers.run(self._note, await self._judged(marks), marks)
         finally:
             await self._resources.workers.run(marks.close)
-            await self._resources.workers.run(marked.remove, path)
+            await self._resources.workers.run(remove, path)
         for leaving in (await self._leavings.found(self._name))[: _FINDINGS_MAX - len(self._tally.findings)]:
             self._tally.add(findings_count=1)
             self._tally.findings.append(Finding(leaving.key or leaving.name, Reason.ORPHAN, leaving.size_bytes, 0))
@@ -200,12 +200,17 @@ class _Collection:
     async def _new_marks(self, path: Path) -> Marks:
         """Look at everything that is there, and mark what backups and running jobs need."""
         workers = self._resources.workers
-        await workers.run(marked.remove, path)
+        await workers.run(remove, path)
         marks = await workers.run(Marks, path)
         try:
             marker = self._marker(marks)
             # In this order: a backup that is published meanwhile either has its packs recorded or is listed.
-            await marker.list_objects()
+            await marker.list_packs()
+            async for listed in marker.list_forwards():
+                if not self._tally.is_dry_run:
+                    await self._collections.note_moved(self._name, listed)
+            async for moved in self._collections.moved(self._name):
+                await marker.add_forwards([(pack_id, 0) for pack_id in moved])
             for is_abandoned in (False, True):
                 async for packs in self._collections.recorded_packs(self._name.project, is_abandoned=is_abandoned):
                     await workers.run(marks.add_recorded, packs, is_abandoned=is_abandoned)
@@ -213,7 +218,7 @@ class _Collection:
                 await marker.mark(backup_id)
         except BaseException:
             await workers.run(marks.close)
-            await workers.run(marked.remove, path)
+            await workers.run(remove, path)
             raise
         return marks
 
@@ -229,7 +234,7 @@ class _Collection:
         return marks
 
     async def _drop_marks(self) -> None:
-        await self._resources.workers.run(marked.remove, self._path)
+        await self._resources.workers.run(remove, self._path)
 
     def _marker(self, marks: Marks) -> Marker:
         return Marker(self._repository, marks, self._resources.workers, self._progress)

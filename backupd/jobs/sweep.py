@@ -212,6 +212,8 @@ class Sweep:
             self._tally.add(reprieved=len(damaged))
             whole = [one for one in group if one.pack_id not in moved.damaged]
             taken = await self._collections.take(self._name, whole)
+            # Before anybody needs to know: a listing may miss the forwards, and show the packs for long.
+            await self._collections.note_moved(self._name, [one.pack_id for one in taken])
             await compactor.store_forwards([one.pack_id for one in taken], moved)
             await self._delete(taken)
             await self._index(moved.entries)

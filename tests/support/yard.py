@@ -344,3 +344,16 @@ class Ghosts:
         for key, info in {**self._seen, **found}.items():
             if key.startswith(prefix):
                 yield info
+
+
+class Forgetful(Ghosts):
+    """One whose listings miss all forwards while it ``is_stale``; it need not show what was deleted."""
+
+    is_stale = False
+    shows_ghosts = False
+
+    async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
+        listed = super().list(prefix) if self.shows_ghosts else self._inner.list(prefix)
+        async for info in listed:
+            if not (self.is_stale and layout.FORWARDS in info.key):
+                yield info

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, case, exists, func, insert, literal_column, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, case, exists, func, insert, literal_column, or_, select, update
 
 from backupd.block_storage import (
     GIB,
@@ -67,6 +67,14 @@ _SHOWN = (
     .join(block_backups, block_backups.c.backup_id == backups.c.id)
     .where(_IS_LIVE)
 )
+_INSERT = insert(block_backups)
+_SIZE = (
+    select(backups.c.project, block_backups.c.size_bytes)
+    .join(block_backups, block_backups.c.backup_id == backups.c.id)
+    .where(backups.c.id == bindparam("wanted"))
+)
+_CHANGE = update(block_backups).where(block_backups.c.backup_id == bindparam("wanted"))
+_VOLUME = select(block_volumes).where(block_volumes.c.volume_id == bindparam("wanted"))
 _NAME = func.coalesce(block_backups.c.name, "")
 _SORT = {
     "id": backups.c.id,
@@ -118,7 +126,7 @@ def add_details(
     unlimited = [Charge("backups", 1, -1), Charge("backup_gigabytes", gib(details.size_bytes), -1)]
     quotas.charge(connection, value.project, [known.get(one.resource, one) for one in unlimited])
     fields = asdict(details) | {"backup_id": value.id, "is_unwanted": False}
-    connection.execute(insert(block_backups).values(fields))
+    connection.execute(_INSERT, fields)
 
 
 def require_volume(connection: Connection, value: Backup, details: BackupDetails | None) -> None:
@@ -129,17 +137,10 @@ def require_volume(connection: Connection, value: Backup, details: BackupDetails
 
 def published(connection: Connection, backup_id: str, size_bytes: int) -> None:
     """Write down the size that was found, which is what counts from now on."""
-    query = (
-        select(backups.c.project, block_backups.c.size_bytes)
-        .join(block_backups, block_backups.c.backup_id == backups.c.id)
-        .where(backups.c.id == backup_id)
-    )
-    found = connection.execute(query).one()
+    found = connection.execute(_SIZE, {"wanted": backup_id}).one()
     if found.size_bytes == size_bytes:
         return
-    connection.execute(
-        update(block_backups).where(block_backups.c.backup_id == backup_id).values(size_bytes=size_bytes)
-    )
+    connection.execute(_CHANGE, {"wanted": backup_id, "size_bytes": size_bytes})
     quotas.release(connection, found.project, {"backup_gigabytes": gib(found.size_bytes) - gib(size_bytes)})
 
 
@@ -172,8 +173,7 @@ def candidates(connection: Connection, project: str, volume_id: str, before: dat
 
 
 def change(connection: Connection, /, backup_id: str, now: datetime, **values: Any) -> None:
-    mine = update(block_backups).where(block_backups.c.backup_id == backup_id)
-    connection.execute(mine.values(updated_at=now, **values))
+    connection.execute(_CHANGE, {"wanted": backup_id, "updated_at": now, **values})
 
 
 def reset(connection: Connection, backup_id: str, status: BackupStatus, now: datetime) -> None:
@@ -237,8 +237,7 @@ def add_imported(
 
 
 def _of_volume(connection: Connection, value: Backup) -> BackupDetails:
-    query = select(block_volumes).where(block_volumes.c.volume_id == value.volume_id)
-    volume = connection.execute(query).first()
+    volume = connection.execute(_VOLUME, {"wanted": value.volume_id}).first()
     return BackupDetails(
         name=value.name,
         data_timestamp=value.created_at,

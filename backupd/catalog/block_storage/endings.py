@@ -29,6 +29,14 @@ _CLONED = {
     "volume_id": ("VOLUME", "VOLUME_VOLUME_003"),
 }
 _DETAIL = "020"
+_RESTORED_VOLUME = select(block_volumes).where(block_volumes.c.job_id == bindparam("wanted"))
+_SETTLE_VOLUME = update(block_volumes).where(block_volumes.c.job_id == bindparam("wanted"))
+_SETTLE_SNAPSHOT = update(block_snapshots).where(block_snapshots.c.job_id == bindparam("wanted"))
+_EXPIRED = delete(messages).where(messages.c.expires_at <= bindparam("now"))
+_INSERT_MESSAGE = insert(messages)
+_UNWANTED = select(block_backups.c.backup_id).where(
+    block_backups.c.backup_id == bindparam("wanted"), block_backups.c.is_unwanted
+)
 
 
 def ended(connection: Connection, job: Job, state: JobState, failure: Failure | None, now: datetime) -> None:
@@ -43,9 +51,9 @@ def ended(connection: Connection, job: Job, state: JobState, failure: Failure | 
 
 def _settle_volume(connection: Connection, job: Job, now: datetime) -> None:
     """A restored or cloned volume is what it is by itself from now on, and has what came with the backup."""
-    mine = block_volumes.c.job_id == job.id
+    mine = {"wanted": job.id}
     if job.kind is JobKind.RESTORE and job.backup_id is not None:
-        found = connection.execute(select(block_volumes).where(mine)).first()
+        found = connection.execute(_RESTORED_VOLUME, mine).first()
         source = connection.execute(select(block_backups).where(block_backups.c.backup_id == job.backup_id)).first()
         if found is None or source is None:
             return
@@ -56,14 +64,10 @@ def _settle_volume(connection: Connection, job: Job, now: datetime) -> None:
         }
         if job.request.get("is_renamed"):
             values |= {"name": source.volume_name, "description": source.volume_description}
-        connection.execute(update(block_volumes).where(mine).values(values))
+        connection.execute(_SETTLE_VOLUME, mine | values)
     settled = {"job_id": None, "status": VolumeStatus.AVAILABLE, "updated_at": now}
-    connection.execute(update(block_volumes).where(mine).values(settled))
-    connection.execute(
-        update(block_snapshots)
-        .where(block_snapshots.c.job_id == job.id)
-        .values(job_id=None, status=VolumeStatus.AVAILABLE, updated_at=now)
-    )
+    connection.execute(_SETTLE_VOLUME, mine | settled)
+    connection.execute(_SETTLE_SNAPSHOT, mine | settled)
 
 
 def _restored_metadata(connection: Connection, job: Job, volume_id: str, metadata: dict[str, str]) -> dict[str, str]:
@@ -90,15 +94,14 @@ def _leave_message(connection: Connection, job: Job, failure: Failure, now: date
         "created_at": now,
         "expires_at": now + MESSAGE_LIFE,
     }
-    connection.execute(delete(messages).where(messages.c.expires_at <= now))
-    connection.execute(insert(messages).values(values))
+    connection.execute(_EXPIRED, {"now": now})
+    connection.execute(_INSERT_MESSAGE, values)
 
 
 def _delete_unwanted(connection: Connection, job: Job, now: datetime) -> None:
-    wanted_gone = select(block_backups.c.backup_id).where(
-        block_backups.c.backup_id == job.backup_id, block_backups.c.is_unwanted
-    )
-    if connection.execute(wanted_gone).first() is None or holds.of(connection, [job.of_backup]):
+    if connection.execute(_UNWANTED, {"wanted": job.backup_id}).first() is None or holds.of(
+        connection, [job.of_backup]
+    ):
         return
     expected = BACKUP.before(BackupEvent.DELETE_REQUESTED)
     mine = update(backups).where(backups.c.id == job.backup_id, backups.c.state.in_(expected))

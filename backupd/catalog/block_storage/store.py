@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
-
-from sqlalchemy import Connection
+from typing import Any
 
 from backupd.block_storage import (
     Attachment,
@@ -24,17 +22,9 @@ from backupd.block_storage import (
     VolumeSummary,
 )
 from backupd.catalog.block_storage import backups, endings, quotas, volumes
+from backupd.catalog.run import Run
 from backupd.clock import Clock
 from backupd.model import Backup, Job, JobKind, Volume
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-class Run(Protocol):
-    """Does some work in one transaction."""
-
-    async def __call__(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T: ...
 
 
 class BlockStorageCatalog:

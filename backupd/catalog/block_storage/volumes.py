@@ -7,7 +7,20 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, case, delete, exists, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from backupd.block_storage import (
     GIB,
@@ -60,6 +73,11 @@ _SHOWN = (
     .outerjoin(jobs, jobs.c.id == block_volumes.c.job_id)
 )
 _NAME = func.coalesce(block_volumes.c.name, "")
+_ATTACHED = (
+    select(block_attachments)
+    .where(block_attachments.c.volume_id.in_(bindparam("wanted", expanding=True)))
+    .order_by(block_attachments.c.id)
+)
 _SORT = {
     "id": volumes.c.id,
     "created_at": volumes.c.created_at,
@@ -352,9 +370,8 @@ def known_sources(connection: Connection) -> set[str]:
 
 def _volume(connection: Connection, found: Collection[Row[Any]]) -> list[BlockVolume]:
     ids = [row.id for row in found]
-    query = select(block_attachments).where(block_attachments.c.volume_id.in_(ids)).order_by(block_attachments.c.id)
     used: dict[str, list[Attachment]] = {}
-    for row in connection.execute(query) if ids else ():
+    for row in connection.execute(_ATTACHED, {"wanted": ids}) if ids else ():
         used.setdefault(row.volume_id, []).append(Attachment(**row._mapping))  # noqa: SLF001 - as above
     return [_shown(row, tuple(used.get(row.id, ()))) for row in found]
 

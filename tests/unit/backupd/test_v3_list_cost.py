@@ -26,9 +26,9 @@ async def plan(v3: V3, listing: Listing) -> list[str]:
     def note(_c: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: Any) -> None:
         asked.append((statement, parameters))
 
-    event.listen(catalog._reading, "before_cursor_execute", note)
+    event.listen(catalog._engine, "before_cursor_execute", note)
     await catalog.block_storage.backups(PROJECT, listing)
-    event.remove(catalog._reading, "before_cursor_execute", note)
+    event.remove(catalog._engine, "before_cursor_execute", note)
 
     def explain(connection: Connection) -> list[str]:
         statement, parameters = asked[-1]
@@ -70,7 +70,7 @@ async def test_a_page_is_two_statements_however_long_it_is(v3: V3) -> None:
     volume_id = await v3.add_volume()
     ids = [await v3.add_backup(volume_id, incremental=number > 0) for number in range(4)]
     asked: list[str] = []
-    event.listen(v3.world.catalog._reading, "before_cursor_execute", lambda *about: asked.append(about[2]))
+    event.listen(v3.world.catalog._engine, "before_cursor_execute", lambda *about: asked.append(about[2]))
     page = await v3.get(f"/backups/detail?sort=created_at:asc&marker={ids[0]}")
     assert [one["has_dependent_backups"] for one in page["backups"]] == [True, True, False]
-    assert [statement.split()[0] for statement in asked] == ["BEGIN", "SELECT", "SELECT"]
+    assert [statement.split()[0] for statement in asked] == ["SELECT", "SELECT"]
