@@ -9,9 +9,10 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, delete
 
 from backupd.catalog import epochs
 from backupd.catalog.collection_tables import collection_epochs, condemned, job_epochs
-from backupd.catalog.jobs import SHORT_REQUEST, UNFINISHED
+from backupd.catalog.jobs import SHORT_REQUEST
 from backupd.catalog.tables import backup_copies, backups, job_packs, jobs
 from backupd.model import (
+    UNFINISHED,
     BackupState,
     Condemned,
     CondemnedKind,
