@@ -7,9 +7,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, insert, or_, select, type_coerce, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, func, insert, or_, select, type_coerce, update
 
-from backupd.catalog import epochs, rows
+from backupd.catalog import epochs, groups, rows
 from backupd.catalog.block_storage.endings import ended
 from backupd.catalog.tables import attempts, backups, job_packs, jobs
 from backupd.catalog.turns import is_its_turn
@@ -74,6 +74,11 @@ def all_of(
         query = query.where(jobs.c.kind == kind)
     query = query.order_by(jobs.c.created_at.desc(), jobs.c.id).limit(limit)
     return [rows.job(row) for row in connection.execute(query)]
+
+
+def counts(connection: Connection) -> dict[tuple[JobKind, JobState], int]:
+    query = select(jobs.c.kind, jobs.c.state, func.count()).group_by(jobs.c.kind, jobs.c.state)
+    return {(JobKind(kind), JobState(state)): count for kind, state, count in connection.execute(query)}
 
 
 def attempts_of(connection: Connection, job_id: str) -> list[Attempt]:
@@ -253,11 +258,11 @@ def _has_done_its_work(connection: Connection, job_id: str) -> bool:
 
 
 def _fail_backup(connection: Connection, job_id: str, failure: Failure, now: datetime) -> None:
-    """Leave a backup in error that was not published, or whose deletion may be half done."""
-    of_job = select(jobs.c.backup_id).where(jobs.c.id == job_id, jobs.c.kind.in_(_WORK)).scalar_subquery()
+    """Leave each backup in error that was not published, or whose deletion may be half done."""
+    of_job = select(jobs.c.id).where(jobs.c.id == job_id, jobs.c.kind.in_(_WORK), groups.are_of(jobs, backups))
     connection.execute(
         update(backups)
-        .where(backups.c.id == of_job, backups.c.state.in_(BACKUP.before(BackupEvent.FAILED)))
+        .where(of_job.exists(), backups.c.state.in_(BACKUP.before(BackupEvent.FAILED)))
         .values(state=BackupState.ERROR, finished_at=now, **rows.from_failure(failure))
     )
 

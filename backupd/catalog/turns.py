@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import ColumnElement, or_, select
 
+from backupd.catalog import groups
 from backupd.catalog.tables import backups, jobs
 from backupd.model import JobKind, JobState
 
@@ -18,7 +19,7 @@ def is_its_turn() -> ColumnElement[bool]:
     other, of_other = jobs.alias("other"), backups.alias("of_other")
     needed = (
         select(other.c.id)
-        .join(of_other, other.c.backup_id == of_other.c.id)
+        .join(of_other, groups.are_of(other, of_other))
         .where(
             other.c.state.in_(_UNFINISHED),
             other.c.kind != JobKind.DELETE,
