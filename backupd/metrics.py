@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from backupd.loop_lag import LoopLag
 from backupd.model import Backup, BackupMode, JobKind, JobState
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+disable_created_metrics()  # When a counter began is told by when the daemon was started.
 # A reason that all was read begins with one of these; any other one is the source's own.
 _QUARANTINED, _FOUND_WRONG = "tracking is quarantined", "tracking is wrong"
 

@@ -185,6 +185,7 @@ def waiting_for(connection: Connection, name: RepositoryName, epoch: int) -> lis
     """Return the unfinished jobs that may rely on what was condemned in ``epoch``."""
     query = (
         select(jobs.c.id, jobs.c.kind, SHORT_REQUEST, backups)
+        .select_from(jobs)
         .join(job_epochs, job_epochs.c.job_id == jobs.c.id)
         .join(backups, groups.are_of(jobs, backups), isouter=True)
         .where(jobs.c.project == name.project, jobs.c.state.in_(UNFINISHED), job_epochs.c.epoch < epoch)

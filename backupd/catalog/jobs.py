@@ -9,8 +9,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, func, insert, or_, select, type_coerce, update
 
-from backupd.catalog import epochs, groups, rows
+from backupd.catalog import epochs, rows
 from backupd.catalog.block_storage.endings import ended
+from backupd.catalog.group_tables import grouped_backups
 from backupd.catalog.tables import attempts, backups, job_packs, jobs
 from backupd.catalog.turns import is_its_turn
 from backupd.errors import Conflict, LeaseLost, no_such
@@ -259,10 +260,11 @@ def _has_done_its_work(connection: Connection, job_id: str) -> bool:
 
 def _fail_backup(connection: Connection, job_id: str, failure: Failure, now: datetime) -> None:
     """Leave each backup in error that was not published, or whose deletion may be half done."""
-    of_job = select(jobs.c.id).where(jobs.c.id == job_id, jobs.c.kind.in_(_WORK), groups.are_of(jobs, backups))
+    of_job = select(jobs.c.backup_id).where(jobs.c.id == job_id, jobs.c.kind.in_(_WORK))
+    in_group = select(grouped_backups.c.backup_id).where(grouped_backups.c.job_id == job_id)
     connection.execute(
         update(backups)
-        .where(of_job.exists(), backups.c.state.in_(BACKUP.before(BackupEvent.FAILED)))
+        .where(backups.c.id.in_(of_job.union_all(in_group)), backups.c.state.in_(BACKUP.before(BackupEvent.FAILED)))
         .values(state=BackupState.ERROR, finished_at=now, **rows.from_failure(failure))
     )
 

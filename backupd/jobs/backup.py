@@ -104,7 +104,8 @@ class BackupBody:
                 for attempt, manifest in zip(attempts, manifests, strict=True):
                     published.append(await attempt.publish(manifest))
             except (TargetError, CorruptObject):
-                for attempt in attempts[: len(published)]:
+                # Of an instant there is all or nothing; what failed last may be there nevertheless.
+                for attempt in attempts[: len(published) + 1]:
                     await attempt.withdraw()
                 raise
             return published
