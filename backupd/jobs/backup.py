@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -93,10 +94,7 @@ class BackupBody:
     async def _take(self, run: JobRun, attempts: Sequence[_Attempt]) -> list[Manifest]:
         """Read the volumes as they were at one instant; publish when all of it is stored, and then all of it."""
         volumes = [await attempt.prepare() for attempt in attempts]
-        points = await self._resources.workers.run(self._open, attempts, volumes)
-        async with AsyncExitStack() as held:
-            for attempt, point in zip(attempts, points, strict=True):
-                await held.enter_async_context(attempt.held(point))
+        async with self._frozen(attempts, volumes) as points:
             manifests = [await attempt.store(point) for attempt, point in zip(attempts, points, strict=True)]
             await run.begin_publish()
             published: list[Manifest] = []
@@ -109,6 +107,22 @@ class BackupBody:
                     await attempt.withdraw()
                 raise
             return published
+
+    @asynccontextmanager
+    async def _frozen(
+        self, attempts: Sequence[_Attempt], volumes: Sequence[Volume]
+    ) -> AsyncIterator[Sequence[PointInTime]]:
+        """Take points in time of all volumes, and end them with the context, also those that come too late."""
+        opening = self._resources.workers.submit(self._open, attempts, volumes)
+        async with AsyncExitStack() as held:
+            try:
+                await asyncio.shield(opening)
+            finally:
+                await settle([opening])
+                if opening.done() and not opening.cancelled() and opening.exception() is None:
+                    for attempt, point in zip(attempts, opening.result(), strict=True):
+                        await held.enter_async_context(attempt.held(point))
+            yield opening.result()
 
     def _open(self, attempts: Sequence[_Attempt], volumes: Sequence[Volume]) -> Sequence[PointInTime]:
         if len(attempts) == 1:

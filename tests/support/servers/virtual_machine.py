@@ -38,9 +38,10 @@ while read -r number what at count byte; do
     BUSY) (i=0; while [ $i -lt $count ]; do
         dd if=/dev/urandom of=/dev/vda bs=65536 seek=$((i * 7919 % at)) count=1 conv=notrunc,fsync 2>/dev/null
         i=$((i + 1)); done) & echo "OK $number.";;
-    LOOP) end=$(($(cut -d. -f1 /proc/uptime) + count)); i=0
+    LOOP) [ -f /r ] || dd if=/dev/urandom of=/r bs=1048576 count=4 2>/dev/null
+      end=$(($(cut -d. -f1 /proc/uptime) + count)); i=0
       while [ $(cut -d. -f1 /proc/uptime) -lt $end ]; do
-        dd if=/dev/zero of=/dev/vda bs=1048576 seek=$((i * 13 % at)) count=4 oflag=direct conv=notrunc 2>/dev/null
+        dd if=/r of=/dev/vda bs=1048576 seek=$((i * 13 % at)) count=4 oflag=direct conv=notrunc 2>/dev/null
         i=$((i + 1))
       done; echo "OK $number.$i";;
     PAIR) (i=0; while [ $i -lt $count ]; do i=$((i + 1)); for disk in /dev/vda /dev/vdb; do

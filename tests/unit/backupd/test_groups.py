@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +23,7 @@ from targets.memory import MemoryTarget
 from tests.support.builders import LEASE_S, PROJECT, add_available, add_volume, claim, finish, make_backup, make_job
 from tests.support.catalogs import open_catalog
 from tests.support.jobs import job_resources
+from tests.support.rig import CountedPoint
 from tests.support.virtual_clock import VirtualClock
 
 CHUNK_BYTES = 64 * 1024
@@ -122,6 +125,40 @@ async def test_p4_crash_between_two_manifests_takes_both_anew_at_one_instant(gro
     for backup in group.backups:
         shown = await group.catalog.backup(PROJECT, backup.id)
         assert shown.finished_at is not None
+
+
+class Ended(CountedPoint):
+    """Remembers how it ended."""
+
+    def __init__(self, inner: PointInTime, ends: list[str]) -> None:
+        super().__init__(inner)
+        self._ends = ends
+
+    def rollback(self) -> None:
+        self._ends.append("rollback")
+
+    def close(self) -> None:
+        self._ends.append("close")
+
+
+async def test_a_job_that_is_cancelled_while_volumes_are_frozen_leaves_none_frozen(group: Group) -> None:
+    loop, ends = asyncio.get_running_loop(), list[str]()
+    begun, may_open = asyncio.Event(), threading.Event()
+
+    def open_late(volumes: Sequence[Volume]) -> Sequence[PointInTime]:
+        loop.call_soon_threadsafe(begun.set)
+        assert may_open.wait(10)
+        return [Ended(point, ends) for point in group.open(volumes)]
+
+    group.resources = replace(group.resources, open_group=open_late)
+    job = await group.ask()
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(group.attempt(job))
+        await begun.wait()
+        running.cancel()
+        may_open.set()
+    assert running.cancelled()
+    assert sorted(ends) == ["close", "close", "rollback", "rollback"]
 
 
 async def test_a_group_that_fails_leaves_all_its_backups_in_error(group: Group) -> None:
