@@ -24,8 +24,8 @@ def first_failure(seeds: range) -> Outcome | None:
     [
         (sabotage.fence_ignored, 0, "was published by a worker that had lost the job"),
         (sabotage.published_before_packs, 6, "is lost or damaged on"),
-        (sabotage.rollback_forgotten, 0, "is wrong in chunks"),
-        (sabotage.epoch_ignored, 0, "is lost or damaged on"),
+        (sabotage.rollback_forgotten, 17, "is wrong in chunks"),
+        (sabotage.epoch_ignored, 4, "is lost or damaged on"),
     ],
 )
 def test_bug_is_found(bug: Callable[[], AbstractContextManager[None]], first_seed: int, what_is_seen: str) -> None:
