@@ -131,16 +131,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     with tempfile.TemporaryDirectory(dir=options.directory, prefix="backupd-bench-") as directory:
         bench = TargetBench(options, Path(directory))
-        succeeded = bench.run()
+        try:
+            succeeded = bench.run()
+        finally:  # What was measured before somebody ended it is worth having, too.
+            _report(bench, options.json)
+    return 0 if succeeded else 1
+
+
+def _report(bench: TargetBench, path: Path | None) -> None:
     if bench.transfers:
         print_transfers(bench.transfers)
     if bench.backups:
         print_backups(bench.backups)
     if bench.profiles:
         print_profiles(bench.profiles)
-    if options.json:
-        options.json.write_text(json.dumps({name: [asdict(row) for row in getattr(bench, name)] for name in _PARTS}))
-    return 0 if succeeded else 1
+    if path:
+        path.write_text(json.dumps({name: [asdict(row) for row in getattr(bench, name)] for name in _PARTS}))
 
 
 if __name__ == "__main__":

@@ -150,5 +150,7 @@ async def hanging() -> AsyncIterator[URL]:
         writer.transport.abort()
 
     async with await asyncio.start_server(hang, "127.0.0.1", 0) as server:
-        yield URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
-        done.set()
+        try:
+            yield URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+        finally:
+            done.set()
