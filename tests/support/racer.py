@@ -34,6 +34,11 @@ class Racers:
         """Let all of them write a key at once, and only if it is absent; return what became of each."""
         return self._ask({name: {"key": key, "size_bytes": size_bytes} for name in self._processes})
 
+    def kill(self) -> None:
+        """End all of them at once, whatever they are doing; what they were asked is answered with nothing."""
+        for process in self._processes.values():
+            process.kill()
+
     def connect(self, url: str, options: Mapping[str, Any]) -> None:
         """Let all of them connect to a target."""
         answers = self._ask({name: {"name": name, "url": url, "options": options} for name in self._processes})
