@@ -44,7 +44,7 @@ class Daemon:
         self._root = root
         self._module = module
         self._url = f"http://127.0.0.1:{port}"
-        (root / "target").mkdir()
+        (root / "target").mkdir(exist_ok=True)
         self._config = root / "backupd.toml"
         self._config.write_text(_CONFIG.format(root=root, port=port, threads=threads) + more)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +42,7 @@ def measure(store: Store, root: Path, image: Path, *, rounds: int, threads: int)
     """Back ``image`` up ``rounds`` times to each, in a daemon of its own below ``root``."""
     row = BackedUp(store.name, image.stat().st_size, [])
     linked = _linked(root, image)
-    with _warm(root, store, threads=threads, module=("backupd",)) as daemon:
+    with _warm(root, store, "warm-up", threads=threads) as daemon:
         for number in range(rounds):
             order = (store.name, LOCAL) if number % 2 == 0 else (LOCAL, store.name)
             costs = {target: _back_up(daemon, store, linked, target, f"round-{number}") for target in order}
@@ -51,11 +51,11 @@ def measure(store: Store, root: Path, image: Path, *, rounds: int, threads: int)
 
 
 def profile(store: Store, root: Path, image: Path, *, threads: int) -> Profiled:
-    """Back ``image`` up once to each, in a daemon of its own that tells what takes its processor time."""
+    """Back ``image`` up once to each, by the daemon below ``root``; it tells what takes its processor time."""
     linked = _linked(root, image)
     told = root / "profile.json"
     costs = {}
-    with _warm(root, store, threads=threads, module=("bench.profiled", str(told))) as daemon:
+    with _warm(root, store, "warm-profile", threads=threads, module=("bench.profiled", str(told))) as daemon:
         for target in (store.name, LOCAL):
             before = _told(told)
             cost = _back_up(daemon, store, linked, target, "profile")
@@ -73,18 +73,21 @@ def _told(path: Path) -> dict[str, float]:
 
 def _linked(root: Path, image: Path) -> Path:
     linked = root / "volume.img"
-    linked.hardlink_to(image)
+    if not linked.exists():
+        linked.hardlink_to(image)
     return linked
 
 
 @contextmanager
-def _warm(root: Path, store: Store, *, threads: int, module: tuple[str, ...]) -> Iterator[Daemon]:
-    """Run a daemon that has logged in, connected, and imported what it needs."""
+def _warm(
+    root: Path, store: Store, name: str, *, threads: int, module: Sequence[str] = ("backupd",)
+) -> Iterator[Daemon]:
+    """Run a daemon that has logged in, connected, and imported what it needs, by backups of this name."""
     small = root / "small.img"
     small.write_bytes(os.urandom(_WARM_UP_BYTES))
     with Daemon(root, threads=threads, port=free_port(), more=store.section(), module=module) as daemon:
         for target in (store.name, LOCAL):
-            _back_up(daemon, store, small, target, "warm-up")
+            _back_up(daemon, store, small, target, name)
         yield daemon
 
 

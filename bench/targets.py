@@ -85,12 +85,12 @@ class TargetBench:
                     )
                 )
             if "profiles" in options.parts:
-                root = _made(Path(directory) / "profiled")
+                root = _made(Path(directory) / "daemon")
                 self.profiles.append(target_backups.profile(store, root, self._image, threads=options.threads))
 
 
 def _made(directory: Path) -> Path:
-    directory.mkdir()
+    directory.mkdir(exist_ok=True)
     return directory
 
 
