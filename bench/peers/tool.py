@@ -1,0 +1,61 @@
+"""What is measured: one protocol for every tool, ours among them. bench/peers/README.md says how to add one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from bench.peers.images import Image
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a step took: processor time of all processes together, memory of the largest of them."""
+
+    wall_s: float
+    cpu_s: float
+    memory_peak_bytes: int
+
+
+class Tool:
+    """Backs up, verifies and restores, in a repository of its own below ``root``.
+
+    A subclass has a name for the table, and says in ``about`` what else the reader must know: its version and
+    how it is set up. What a tool cannot do returns None. A failure is an exception: it costs the tool its row.
+    """
+
+    name: ClassVar[str]
+    about: ClassVar[str]
+    is_encrypted: ClassVar[bool] = False
+
+    def __init__(self, root: Path, installed: Path) -> None:
+        self.root = root
+        self.installed = installed
+        self.repository = root / "repository"
+
+    def open(self) -> None:
+        """Make the repository, and start what has to run. Not measured."""
+        self.repository.mkdir()
+
+    def close(self) -> None:
+        """End what runs; called whenever ``open`` was."""
+
+    def back_up(self, image: Image) -> Cost:
+        """Store the image: the changes only when it has a parent, which is the one that was stored before."""
+        raise NotImplementedError
+
+    def verify(self) -> Cost | None:
+        """Read back and check all that is stored."""
+        return None
+
+    def restore(self, image: Image, to: Path) -> Cost:
+        """Write what was stored of the image to a file that is not there yet."""
+        raise NotImplementedError
+
+    def disk(self, image: Image) -> Path:
+        """Return a path that is the same for every image, for tools that find the parent by it."""
+        path = self.root / "disk.img"
+        path.unlink(missing_ok=True)
+        path.hardlink_to(image.path)
+        return path
