@@ -66,6 +66,11 @@ class Daemon:
         self._process.send_signal(signal.SIGTERM)
         self._process.wait()
 
+    @property
+    def pid(self) -> int:
+        """Return the number of its process."""
+        return self._process.pid
+
     def get(self, path: str) -> Any:
         """Return what the API answers."""
         with urllib.request.urlopen(self._url + path) as answer:

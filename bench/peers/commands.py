@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -21,12 +20,11 @@ class CommandFailed(Exception):
 
 def run(command: Sequence[str | Path], *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Cost:
     """Run it to its end. Raises CommandFailed when it fails."""
-    words = [str(word) for word in command]
+    words = ["env", *(f"{name}={value}" for name, value in (env or {}).items()), *(str(word) for word in command)]
     with tempfile.NamedTemporaryFile("r") as report:
         done = subprocess.run(
             [sys.executable, "-S", "-E", _USAGE, report.name, *words],
             cwd=cwd,
-            env={**os.environ, **(env or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

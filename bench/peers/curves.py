@@ -13,6 +13,7 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -124,13 +125,13 @@ def _sampled(daemon: Daemon) -> Iterator[tuple[list[tuple[float, int]], Callable
         while not ended.wait(SAMPLE_S):
             samples.append((now(), daemon.memory_bytes()))
 
-    thread = threading.Thread(target=sample)
-    thread.start()
-    try:
-        yield samples, now
-    finally:
-        ended.set()
-        thread.join()
+    with ThreadPoolExecutor(1) as thread:
+        sampling = thread.submit(sample)
+        try:
+            yield samples, now
+        finally:
+            ended.set()
+            sampling.result()
 
 
 CURVES: dict[str, Callable[[Path, int, int], dict[str, Any]]] = {

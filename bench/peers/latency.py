@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from bench.stores import KINDS, Store
 from tests.support.servers.process import free_port
 
 DELAY_S = 0.05
+_START_S = 10.0
 
 
 def measure(root: Path, *, size_bytes: int) -> dict[str, float]:
@@ -59,15 +60,19 @@ def _proxied(store: Store, delay_s: float) -> Iterator[Store]:
     endpoint = urlsplit(str(store.options["endpoint"]))
     assert endpoint.hostname is not None
     assert endpoint.port is not None
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    proxy = delaying(endpoint.hostname, endpoint.port, delay_s=delay_s)
-    try:
-        port = asyncio.run_coroutine_threadsafe(proxy.__aenter__(), loop).result()
-        yield replace(store, options={**store.options, "endpoint": f"http://127.0.0.1:{port}"})
-        asyncio.run_coroutine_threadsafe(proxy.__aexit__(None, None, None), loop).result()
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+    address = (endpoint.hostname, endpoint.port)
+    ports: Future[int] = Future()
+    ended = asyncio.Event()
+    with ThreadPoolExecutor(1) as thread, asyncio.Runner() as runner:
+        proxying = thread.submit(runner.run, _delay(address, delay_s, ports, ended))
+        try:
+            yield replace(store, options={**store.options, "endpoint": f"http://127.0.0.1:{ports.result(_START_S)}"})
+        finally:
+            runner.get_loop().call_soon_threadsafe(ended.set)
+            proxying.result()
+
+
+async def _delay(address: tuple[str, int], delay_s: float, ports: Future[int], ended: asyncio.Event) -> None:
+    async with delaying(*address, delay_s=delay_s) as port:
+        ports.set_result(port)
+        await ended.wait()

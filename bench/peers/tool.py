@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -18,7 +19,7 @@ class Cost:
     memory_peak_bytes: int
 
 
-class Tool:
+class Tool(ABC):
     """Backs up, verifies and restores, in a repository of its own below ``root``.
 
     A subclass has a name for the table, and says in ``about`` what else the reader must know: its version and
@@ -38,20 +39,20 @@ class Tool:
         """Make the repository, and start what has to run. Not measured."""
         self.repository.mkdir()
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most tools have nothing to end
         """End what runs; called whenever ``open`` was."""
 
+    @abstractmethod
     def back_up(self, image: Image) -> Cost:
         """Store the image: the changes only when it has a parent, which is the one that was stored before."""
-        raise NotImplementedError
 
     def verify(self) -> Cost | None:
         """Read back and check all that is stored."""
         return None
 
+    @abstractmethod
     def restore(self, image: Image, to: Path) -> Cost:
         """Write what was stored of the image to a file that is not there yet."""
-        raise NotImplementedError
 
     def disk(self, image: Image) -> Path:
         """Return a path that is the same for every image, for tools that find the parent by it."""
