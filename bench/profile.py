@@ -1,4 +1,4 @@
-"""Where the daemon's processor time goes: ``perf`` over a full backup, an increment, a verification and a restore, as text.
+"""Where the daemon's processor time goes: ``perf`` over a backup, an increment, a verification and a restore, as text.
 
 ``python -m bench.profile [--image PATH] > docs/profile.txt``. Needs perf and the right to use it.
 """

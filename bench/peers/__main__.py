@@ -100,7 +100,6 @@ def _extent(directory: Path) -> tuple[int, int]:
 
 def measure(names: Sequence[str], stages: Sequence[Image], place: Path, found: Results, *, rounds: int) -> None:
     """Run the tools one after the other, in turns who is first. One that fails costs only its own row."""
-    found.without(TOOLS[name].name for name in names)
     for number in range(rounds):
         for name in names if number % 2 == 0 else reversed(names):
             root = place / "work" / name
@@ -159,6 +158,7 @@ def main() -> None:
     parser.add_argument("--size", choices=["full", "small"], default="full", help="small is for a quick trial")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default=",".join(TOOLS), help=f"of {','.join(TOOLS)}; the others' results are kept")
+    parser.add_argument("--add", action="store_true", help="add rounds to those that there are")
     parser.add_argument("--measures", default=",".join(MEASURES), help=f"without peers: of {','.join(MEASURES)}")
     parser.add_argument(
         "--place", type=Path, default=Path(".peers"), help="where the peers are installed, and images made"
@@ -171,6 +171,8 @@ def main() -> None:
     path = options.json or place / f"{options.size}.json"
     found = results.load(path, options.size)
     stages = images.ready(place / "images" / options.size, options.size)
+    if not options.add:
+        found.without(TOOLS[name].name for name in names)
     measure(names, stages, place, found, rounds=options.rounds)
     measure_more(more, place, found)
     found.machine = machine()
