@@ -10,7 +10,6 @@ import re
 import signal
 import subprocess
 import tempfile
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,10 +30,10 @@ def profile(daemon: Daemon, root: Path, path: str, request: dict[str, Any], titl
         job = daemon.run(path, request)
     print(f"\n== {title}: CPU {job['cpu_s']:.2f} s, wall {job['wall_s']:.2f} s\n")
     rows = list(_rows(data))
-    places: Counter[str] = Counter()
+    places: dict[str, float] = {}
     for share, place, _ in rows:
-        places[place] += share
-    for place, share in places.most_common():
+        places[place] = places.get(place, 0.0) + share
+    for place, share in sorted(places.items(), key=lambda item: -item[1]):
         if share >= _SHARE_MIN:
             print(f"{share:6.1f} %  {place}")
     print()
