@@ -116,7 +116,7 @@ def test_each_setting_of_encryption_is_judged_against_the_same_one() -> None:
 
 def test_measures_without_peers_are_judged_too() -> None:
     found = {
-        "sparse": {"beyond_data_s": 0.25, "beyond_data_bytes": MIB, "objects": 3},
+        "sparse": {"beyond_data_s": 0.25, "beyond_data_bytes": MIB, "objects_of_few": 3},
         "volumes": {"count": 64, "one_by_one_s": 9.6, "together_s": 10, "unfairness": 0.2},
         "latency": {"full_s": 8, "full_slow_s": 10, "restore_s": 7, "restore_slow_s": 11},
     }
