@@ -73,12 +73,12 @@ def round_of(tool: Tool, stages: Sequence[Image], *, about: Run) -> None:
 
     tool.open()
     try:
-        _settle(base)
+        _settle(tool, base)
         done("full", tool.back_up(base))
         os.sync()
         done("verify", tool.verify())  # Now, while all of them have the same to verify, whatever their chunks.
         for image in increments:
-            _settle(image)
+            _settle(tool, image)
             done(image.name, tool.back_up(image))
         os.sync()
         done("restore", tool.restore(stages[-1], restored))
@@ -87,9 +87,9 @@ def round_of(tool: Tool, stages: Sequence[Image], *, about: Run) -> None:
         tool.close()
 
 
-def _settle(image: Image) -> None:
-    """Bring the image into the page cache, and write back what others left there."""
-    subprocess.run(["cat", image.path], check=True, stdout=subprocess.DEVNULL)
+def _settle(tool: Tool, image: Image) -> None:
+    """Put the image where the tool backs it up, and write back what anybody left to be written."""
+    images.put(image, tool.disk)
     os.sync()
 
 

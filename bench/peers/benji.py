@@ -40,7 +40,7 @@ class Benji(Tool):
         extents = [{"offset": offset, "length": length, "exists": "true"} for offset, length in image.extents]
         hints.write_text(json.dumps(extents))
         parent = ("--base-version", image.parent.name) if image.parent else ()
-        return self._benji("backup", "-u", image.name, "-r", str(hints), *parent, f"file:{self.disk(image)}", "disk")
+        return self._benji("backup", "-u", image.name, "-r", str(hints), *parent, f"file:{self.disk}", "disk")
 
     def verify(self) -> Cost:
         return self._benji("batch-deep-scrub")

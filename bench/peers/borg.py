@@ -22,7 +22,7 @@ class Borg(Tool):
 
     def back_up(self, image: Image) -> Cost:
         chunks = ("--sparse", "--chunker-params", "fixed,4194304")
-        return self._borg("create", *chunks, "--compression", "zstd,3", f"::{image.name}", self.disk(image).name)
+        return self._borg("create", *chunks, "--compression", "zstd,3", f"::{image.name}", self.disk.name)
 
     def verify(self) -> Cost:
         return self._borg("check", "--verify-data")

@@ -14,7 +14,7 @@ class Casync(Tool):
     about = "Debian's casync, chunks of some 64 KiB by content, zstd, SHA-512/256, no encryption; cannot verify"
 
     def back_up(self, image: Image) -> Cost:
-        return self._casync("make", "--compression=zstd", self._index(image), image.path)
+        return self._casync("make", "--compression=zstd", self._index(image), self.disk)
 
     def restore(self, image: Image, to: Path) -> Cost:
         return self._casync("extract", self._index(image), to)

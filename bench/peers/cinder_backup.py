@@ -19,7 +19,7 @@ class Cinder(Tool):
 
     def back_up(self, image: Image) -> Cost:
         parent = ("--parent", image.parent.name) if image.parent else ()
-        return self._cinder("backup", image.name, image.path, *parent)
+        return self._cinder("backup", image.name, self.disk, *parent)
 
     def restore(self, image: Image, to: Path) -> Cost:
         return self._cinder("restore", image.name, to)

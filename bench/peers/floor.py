@@ -29,7 +29,7 @@ class Floor(Tool):
         extents = self.root / "extents.json"
         extents.write_text(json.dumps(image.extents))
         parent = ("--onto-parent",) if image.parent else ()
-        return self._limit("full", "--source", str(self.disk(image)), "--extents", str(extents), *parent)
+        return self._limit("full", "--source", str(self.disk), "--extents", str(extents), *parent)
 
     def verify(self) -> Cost:
         return self._limit("verify")

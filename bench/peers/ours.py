@@ -32,9 +32,8 @@ class Backupd(Tool):
 
     def back_up(self, image: Image) -> Cost:
         request: dict[str, Any] = {"volume": "disk", "mode": "full"}
-        path = self.disk(image)
         if image.parent is None:
-            self._daemon.post("/v1/volumes", {"name": "disk", "path": str(path), "backup_type": "measured"})
+            self._daemon.post("/v1/volumes", {"name": "disk", "path": str(self.disk), "backup_type": "measured"})
         else:
             changed = [{"offset_bytes": offset, "length_bytes": length} for offset, length in image.extents]
             parent = self._backups[image.parent.name]

@@ -17,8 +17,8 @@ class QemuImg(Tool):
         stored = self._stored(image)
         if image.parent is None:
             compressed = ("-c", "-o", "compression_type=zstd")
-            return run(["qemu-img", "convert", "-O", "qcow2", *compressed, "-m", "2", "-W", image.path, stored])
-        run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", image.path, stored])
+            return run(["qemu-img", "convert", "-O", "qcow2", *compressed, "-m", "2", "-W", self.disk, stored])
+        run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", self.disk, stored])
         return run(["qemu-img", "rebase", "-F", "qcow2", "-b", self._stored(image.parent), stored])
 
     def restore(self, image: Image, to: Path) -> Cost:

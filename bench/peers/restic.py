@@ -18,7 +18,7 @@ class Restic(Tool):
         self._restic("init", "--repository-version", "2")
 
     def back_up(self, image: Image) -> Cost:
-        return self._restic("backup", "--tag", image.name, self.disk(image).name)
+        return self._restic("backup", "--tag", image.name, self.disk.name)
 
     def verify(self) -> Cost:
         return self._restic("check", "--read-data")

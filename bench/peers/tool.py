@@ -20,7 +20,7 @@ class Cost:
 
 
 class Tool(ABC):
-    """Backs up, verifies and restores, in a repository of its own below ``root``.
+    """Backs up, verifies and restores ``disk``, in a repository of its own below ``root``.
 
     A subclass has a name for the table, and says in ``about`` what else the reader must know: its version and
     how it is set up. What a tool cannot do returns None. A failure is an exception: it costs the tool its row.
@@ -34,6 +34,7 @@ class Tool(ABC):
         self.root = root
         self.installed = installed
         self.repository = root / "repository"
+        self.disk = root / "disk.img"
 
     def open(self) -> None:
         """Make the repository, and start what has to run. Not measured."""
@@ -44,7 +45,7 @@ class Tool(ABC):
 
     @abstractmethod
     def back_up(self, image: Image) -> Cost:
-        """Store the image: the changes only when it has a parent, which is the one that was stored before."""
+        """Store the disk, which holds the image now: if that has a parent, what has changed since."""
 
     def verify(self) -> Cost | None:
         """Read back and check all that is stored."""
@@ -53,10 +54,3 @@ class Tool(ABC):
     @abstractmethod
     def restore(self, image: Image, to: Path) -> Cost:
         """Write what was stored of the image to a file that is not there yet."""
-
-    def disk(self, image: Image) -> Path:
-        """Return a path that is the same for every image, for tools that find the parent by it."""
-        path = self.root / "disk.img"
-        path.unlink(missing_ok=True)
-        path.hardlink_to(image.path)
-        return path

@@ -43,6 +43,16 @@ def test_changed_extents_are_those_of_units_that_differ(tmp_path: Path) -> None:
     assert after.extents == [(0, 256 * 1024), (MIB, GRANULARITY)]
 
 
+def test_the_disk_is_changed_in_place(tmp_path: Path) -> None:
+    disk = tmp_path / "disk.img"
+    base, after = images_in(tmp_path)
+    images.put(base, disk)
+    inode = disk.stat().st_ino
+    images.put(after, disk)
+    assert disk.stat().st_ino == inode
+    assert disk.read_bytes() == after.path.read_bytes()
+
+
 def test_neighbours_are_joined_and_end_with_the_image() -> None:
     assert images.joined([True, True, False, True], 10, 35) == [(0, 20), (30, 5)]
 
@@ -68,6 +78,7 @@ def test_the_floor_restores_what_it_stored(tmp_path: Path, kind: type[Tool]) -> 
     floor.open()
     stages = images_in(tmp_path)
     for image in stages:
+        images.put(image, floor.disk)
         floor.back_up(image)
     floor.verify()
     floor.restore(stages[-1], tmp_path / "restored")
