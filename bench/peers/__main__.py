@@ -6,8 +6,11 @@ import argparse
 import os
 import platform
 import shutil
+import signal
 import subprocess
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from bench.peers import (
@@ -29,7 +32,7 @@ from bench.peers import (
 )
 from bench.peers.commands import CommandFailed
 from bench.peers.images import Image
-from bench.peers.results import Results, Run, Step
+from bench.peers.results import Run, Step
 from bench.peers.tool import Cost, Tool
 from tests.support.servers.process import Missing
 
@@ -98,38 +101,40 @@ def _extent(directory: Path) -> tuple[int, int]:
     return sum(path.stat().st_size for path in files), len(files)
 
 
-def measure(names: Sequence[str], stages: Sequence[Image], place: Path, found: Results, *, rounds: int) -> None:
-    """Run the tools one after the other, in turns who is first. One that fails costs only its own row."""
-    for number in range(rounds):
-        for name in names if number % 2 == 0 else reversed(names):
-            root = place / "work" / name
-            shutil.rmtree(root, ignore_errors=True)
-            root.mkdir(parents=True)
-            tool = TOOLS[name](root, place)
-            run = Run(tool.name, tool.about)
-            try:
-                round_of(tool, stages, about=run)
-            except (CommandFailed, subprocess.CalledProcessError, OSError, RuntimeError) as error:
-                run.failure = str(error) or type(error).__name__
-                print(f"{tool.name} failed: {run.failure}", flush=True)
-            finally:
-                shutil.rmtree(root, ignore_errors=True)
-            found.runs.append(run)
-
-
-def measure_more(names: Iterable[str], place: Path, found: Results) -> None:
-    """Measure what needs no peer."""
-    for name in names:
-        root = place / "work" / name
-        shutil.rmtree(root, ignore_errors=True)
-        root.mkdir(parents=True)
+def measured(name: str, stages: Sequence[Image], place: Path) -> Run:
+    """Let a tool do its round in a directory of its own. One that fails costs only its own row."""
+    with _directory(place, name) as root:
+        tool = TOOLS[name](root, place)
+        run = Run(tool.name, tool.about)
         try:
-            found.measures[name] = MEASURES[name](root, found.size == "small")
-            print(f"{name}: {found.measures[name]}", flush=True)
+            round_of(tool, stages, about=run)
+        except (CommandFailed, subprocess.CalledProcessError, OSError, RuntimeError) as error:
+            run.failure = str(error) or type(error).__name__
+            print(f"{tool.name} failed: {run.failure}", flush=True)
+        return run
+
+
+def measured_more(name: str, place: Path, *, is_small: bool) -> dict[str, float] | None:
+    """Measure what needs no peer; None when that failed."""
+    with _directory(place, name) as root:
+        try:
+            found = MEASURES[name](root, is_small)
         except (Missing, OSError, RuntimeError) as error:
             print(f"{name} failed: {error}", flush=True)
-        finally:
-            shutil.rmtree(root, ignore_errors=True)
+            return None
+    print(f"{name}: {found}", flush=True)
+    return found
+
+
+@contextmanager
+def _directory(place: Path, name: str) -> Iterator[Path]:
+    root = place / "work" / name
+    shutil.rmtree(root, ignore_errors=True)
+    root.mkdir(parents=True)
+    try:
+        yield root
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
 
 
 def machine() -> dict[str, str | int]:
@@ -173,10 +178,15 @@ def main() -> None:
     stages = images.ready(place / "images" / options.size, options.size)
     if not options.add:
         found.without(TOOLS[name].name for name in names)
-    measure(names, stages, place, found, rounds=options.rounds)
-    measure_more(more, place, found)
     found.machine = machine()
-    results.save(found, path)
+    for number in range(options.rounds):
+        for name in names if number % 2 == 0 else reversed(names):  # In turns who is first.
+            found.runs.append(measured(name, stages, place))
+            results.save(found, path)
+    for name in more:
+        if (figures := measured_more(name, place, is_small=options.size == "small")) is not None:
+            found.measures[name] = figures
+            results.save(found, path)
     verdicts = goals.judged(found.medians(), found.measures)
     print(
         "", tables.of_tools(found), tables.about(found), tables.of_goals(verdicts), tables.short(verdicts), sep="\n\n"
@@ -184,4 +194,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))  # Not before what runs has ended.
     main()
