@@ -187,6 +187,8 @@ def main() -> None:
         if (figures := measured_more(name, place, is_small=options.size == "small")) is not None:
             found.measures[name] = figures
             results.save(found, path)
+    order = [tool.name for tool in TOOLS.values()]
+    found.runs.sort(key=lambda run: order.index(run.tool))
     verdicts = goals.judged(found.medians(), found.measures)
     print(
         "", tables.of_tools(found), tables.about(found), tables.of_goals(verdicts), tables.short(verdicts), sep="\n\n"
