@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-import time
 import tomllib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from backupd.clock import SystemClock
 from backupd.offline import run as offline
 from backupd.repository import keyring
 from targets.open import open_target
@@ -64,7 +64,7 @@ async def test_p5_once_of_two_processes_exactly_one_takes_a_key_or_the_probe_say
 ) -> None:
     _, table = target_of(section)
     async with aclosing(open_target(table["url"], **table["options"])) as target:
-        report = await essentials(target, monotonic=time.monotonic)
+        report = await essentials(target, monotonic=SystemClock().monotonic)
         with racing(table["url"], table["options"], WRITERS) as racers:
             for number, size_bytes in enumerate(SIZES_BYTES * ROUNDS):
                 key = f"raced/{number}"
