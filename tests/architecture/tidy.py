@@ -23,9 +23,7 @@ _CONFIG = ("backupd/config/",)
 # A thread needs an owner: an executor that somebody shuts down. For opening and closing, the loop's will do.
 _THREADS_OF_THE_LOOP = (
     "backupd/configured_targets.py",
-    "backupd/service.py",
     "backupd/repository/opened.py",
-    "backupd/catalog/store.py",
     "tests/support/servers/process.py",
     "tests/integration/targets/",
 )
