@@ -61,7 +61,7 @@ _SHOWN = (
     .join(block_backups, block_backups.c.backup_id == backups.c.id)
     .where(_IS_LIVE)
 )
-_ONE = _SHOWN.where(backups.c.id == bindparam("wanted"))
+_ONE: Select[Any] = _SHOWN.where(backups.c.id == bindparam("wanted"))
 _INSERT = insert(block_backups)
 _SIZE = (
     select(backups.c.project, block_backups.c.size_bytes)
