@@ -308,10 +308,9 @@ class RepositoryName:
 
 
 class CondemnedKind(StrEnum):
-    """``foreign``: condemned by the daemons of another catalog; to be left alone, and not to be relied on.
+    """``foreign``: by another catalog, to be left alone and not relied on; ``leaving``: of an unfinished write.
 
-    ``leaving``: of a write that was not finished when a collection looked. ``moved``: not condemned but compacted away;
-    known for as long as its forward is there, whatever listings show.
+    ``moved``: not condemned, but compacted away, and its forward is there.
     """
 
     PACK = "pack"
