@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select
 
@@ -13,11 +12,10 @@ from backupd.catalog import condemnations, epochs
 from backupd.catalog.collection_tables import collections
 from backupd.catalog.condemnations import Snapshot
 from backupd.catalog.jobs import UNFINISHED, insert_job, require_fence
+from backupd.catalog.run import Run
 from backupd.catalog.tables import backup_copies, backups, jobs
 from backupd.model import CollectionReport, Condemned, CondemnedKind, Finding, Job, JobKind, RepositoryName
 
-P = ParamSpec("P")
-T = TypeVar("T")
 _ROWS_AT_A_TIME = 1000
 PACKS = (CondemnedKind.PACK, CondemnedKind.FOREIGN)
 FORWARDS = (CondemnedKind.FORWARD,)
@@ -33,13 +31,6 @@ _BEGUN = (
     .order_by(jobs.c.created_at.desc())
 )
 _FIRST = select(func.min(backups.c.created_at)).where(backups.c.project == bindparam("project"))
-
-
-class Run(Protocol):
-    """Runs a function in a transaction of its own."""
-
-    async def __call__(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return what it returns."""
 
 
 class Collections:

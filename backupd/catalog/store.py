@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -42,6 +42,8 @@ from chunker.extents import Extent
 P = ParamSpec("P")
 T = TypeVar("T")
 _BUSY_TIMEOUT_MS = 30_000
+_READERS = 2
+_ONLY_READS = "only_reads"
 
 
 class Catalog:
@@ -53,10 +55,12 @@ class Catalog:
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
+        self._reading = engine.execution_options(**{_ONLY_READS: True})
         self._clock = clock
         self.condition = Condition(self._run)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="catalog")
-        self.block_storage = BlockStorageCatalog(self._run, clock)
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="catalog-reader")
+        self.block_storage = BlockStorageCatalog(self._run, self._read, clock)
         self.collections = Collections(self._run)
 
     @classmethod
@@ -71,8 +75,9 @@ class Catalog:
         return catalog
 
     async def aclose(self) -> None:
-        """Wait for the transaction that runs, and release the database."""
-        await self._in_thread(self._engine.dispose)
+        """Wait for the transactions that run, and release the database."""
+        await self._in_thread(self._thread, self._readers.shutdown)
+        await self._in_thread(self._thread, self._engine.dispose)
         self._thread.shutdown()
 
     async def add_backup_type(self, value: BackupType) -> None:
@@ -326,17 +331,26 @@ class Catalog:
         return await self._run(jobs.packs, job_id)
 
     async def _run(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._transaction(self._engine, self._thread, lambda connection: work(connection, *args, **kwargs))
+
+    async def _read(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do what only reads, beside whoever writes: it sees every transaction that has ended."""
+        return await self._transaction(
+            self._reading, self._readers, lambda connection: work(connection, *args, **kwargs)
+        )
+
+    async def _transaction(self, engine: Engine, executor: Executor, work: Callable[[Connection], T]) -> T:
         def transaction() -> T:
-            with self._engine.begin() as connection:
-                return work(connection, *args, **kwargs)
+            with engine.begin() as connection:
+                return work(connection)
 
         try:
-            return await self._in_thread(transaction)
+            return await self._in_thread(executor, transaction)
         except DBAPIError as error:
-            raise CatalogError(f"the catalog {self._engine.url.database} cannot be used: {error.orig}") from error
+            raise CatalogError(f"the catalog {engine.url.database} cannot be used: {error.orig}") from error
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        future = asyncio.get_running_loop().run_in_executor(self._thread, work)
+    async def _in_thread(self, executor: Executor, work: Callable[[], T]) -> T:
+        future = asyncio.get_running_loop().run_in_executor(executor, work)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
@@ -348,10 +362,9 @@ class Catalog:
 def engine_of(url: str) -> Engine:
     """Return what connects to a database, which is not asked for anything yet."""
     # What is stored has no place in a log, not even in that of an error.
-    engine = create_engine(url, pool_size=1, max_overflow=0, hide_parameters=True)
+    engine = create_engine(url, pool_size=1 + _READERS, max_overflow=0, hide_parameters=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
-        # Take the write lock at once: a transaction that reads first and then writes could not wait for it.
         event.listen(engine, "begin", _begin_sqlite)
     return engine
 
@@ -359,7 +372,9 @@ def engine_of(url: str) -> Engine:
 def _begin_sqlite(connection: Connection) -> None:
     driver_connection = connection.connection.driver_connection
     assert driver_connection is not None
-    driver_connection.execute("BEGIN IMMEDIATE")
+    only_reads = connection.get_execution_options().get(_ONLY_READS, False)
+    # Take the write lock at once: a transaction that reads first and then writes could not wait for it.
+    driver_connection.execute("BEGIN" if only_reads else "BEGIN IMMEDIATE")
 
 
 def _configure_sqlite(connection: Any, _record: ConnectionPoolEntry) -> None:

@@ -14,16 +14,7 @@ from backupd.jobs.auditing import Audited, Auditing, with_audit
 from backupd.jobs.published import result_of
 from backupd.jobs.resources import Resources
 from backupd.jobs.run import JobRun
-from backupd.model import (
-    Audit,
-    Backup,
-    BackupMode,
-    BackupState,
-    Job,
-    RepositoryName,
-    Statistics,
-    Volume,
-)
+from backupd.model import Audit, Backup, BackupMode, BackupState, Job, RepositoryName, Statistics, Volume
 from backupd.pipeline import changes
 from backupd.pipeline.backup import BackupOptions, BackupPipeline
 from backupd.pipeline.budget import ByteBudget

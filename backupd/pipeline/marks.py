@@ -7,13 +7,13 @@ collection only reads more.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from backupd.repository.forward import Forward
 from backupd.repository.forwards import HOPS_MAX
+from backupd.repository.scratch import open_scratch, remove
 from chunker.node import Pointer
 from chunker.pack import ENTRY_SIZE_BYTES, TRAILER_SIZE_BYTES
 
@@ -54,6 +54,7 @@ class MarkedPack(NamedTuple):
     live_bytes: int
     is_in_use: bool
     is_abandoned: bool
+    number: int
 
 
 class UnreadNode(NamedTuple):
@@ -67,14 +68,12 @@ class Marks:
     """Blocks, and belongs to one thread at a time. Each method is one transaction."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         self._numbers: dict[bytes, int | None] = {}
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
-            self._connection = self._open()
+            self._connection = _opened(path)
         except sqlite3.DatabaseError:
             remove(path)
-            self._connection = self._open()
+            self._connection = _opened(path)
 
     def epoch(self) -> int | None:
         """Return the condemnation that this was made for."""
@@ -180,10 +179,10 @@ class Marks:
         found = self._connection.execute(f"{_PACKS} WHERE id = ? GROUP BY number", (pack_id,)).fetchone()
         return None if found is None else _marked(found)
 
-    def packs(self) -> Iterator[MarkedPack]:
-        """Yield every pack that was there. Nothing else may be asked for meanwhile."""
-        for row in self._connection.execute(f"{_PACKS} GROUP BY number"):
-            yield _marked(row)
+    def packs(self, *, after: int, limit: int) -> list[MarkedPack]:
+        """Return some packs that were there, by number, those behind ``after``; numbers begin with 1."""
+        query = f"{_PACKS} WHERE number > ? GROUP BY number ORDER BY number LIMIT ?"
+        return [_marked(row) for row in self._connection.execute(query, (after, limit))]
 
     def live_frames(self, pack_id: bytes) -> list[tuple[int, int]]:
         """Return offset and length of each frame of a pack that some tree needs."""
@@ -191,9 +190,10 @@ class Marks:
         query = "SELECT offset, length FROM frames WHERE pack = ? ORDER BY offset"
         return [] if number is None else self._connection.execute(query, (number,)).fetchall()
 
-    def unneeded_forwards(self) -> list[tuple[bytes, int]]:
-        """Return the packs whose forwards no tree needs, with the sizes of those."""
-        return self._connection.execute("SELECT pack, size FROM forwards WHERE is_needed = 0").fetchall()
+    def forwards(self, *, is_needed: bool, after: bytes, limit: int) -> list[tuple[bytes, int]]:
+        """Return some packs whose forwards some tree needs, or none does, with the sizes of those; by id."""
+        query = "SELECT pack, size FROM forwards WHERE is_needed = ? AND pack > ? ORDER BY pack LIMIT ?"
+        return self._connection.execute(query, (is_needed, after, limit)).fetchall()
 
     def is_needed(self, pack_id: bytes) -> bool:
         """Tell whether some tree needs the forward of a pack."""
@@ -254,38 +254,19 @@ class Marks:
         number = self._numbers[pack] = None if found is None else int(found[0])
         return number
 
-    def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, check_same_thread=False)
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute(f"PRAGMA cache_size = -{_CACHE_SIZE_KIB}")
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                connection.executescript(f"{_SCHEMA} PRAGMA user_version = {_VERSION};")
-            elif version != _VERSION:
-                raise sqlite3.DatabaseError(f"marks version {version}")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
 
 # What a pack would be long that held only what lives: then a pack that is all alive is as long as it is.
 _PACKS = (
     f"SELECT id, size, coalesce(sum(length + {ENTRY_SIZE_BYTES}) + {TRAILER_SIZE_BYTES}, 0),"  # noqa: S608 - constants
-    " is_in_use, is_abandoned"
+    " is_in_use, is_abandoned, number"
     " FROM packs LEFT JOIN frames ON pack = number"
 )
 
 
-def _marked(row: tuple[bytes, int, int, int, int]) -> MarkedPack:
-    pack_id, size, live, is_in_use, is_abandoned = row
-    return MarkedPack(pack_id, size, live, bool(is_in_use), bool(is_abandoned))
+def _opened(path: Path) -> sqlite3.Connection:
+    return open_scratch(path, schema=_SCHEMA, version=_VERSION, cache_size_kib=_CACHE_SIZE_KIB)
 
 
-def remove(path: Path) -> None:
-    """Remove a file of marks, and what SQLite has put beside it. Blocks."""
-    for suffix in ("", "-wal", "-shm"):
-        with suppress(FileNotFoundError):
-            path.with_name(path.name + suffix).unlink()
+def _marked(row: tuple[bytes, int, int, int, int, int]) -> MarkedPack:
+    pack_id, size, live, is_in_use, is_abandoned, number = row
+    return MarkedPack(pack_id, size, live, bool(is_in_use), bool(is_abandoned), number)

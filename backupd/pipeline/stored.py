@@ -84,10 +84,10 @@ class StoredChunks:
         lost = await self._present.lost((one for one in others if one.pack not in condemned), unchanged)
         for pack_id in lost:
             _log.warning("%s is lost: what it held and is still wanted is stored anew", layout.pack(pack_id))
-        if self._index is not None:
-            for pack_id in lost | condemned:
-                await self._workers.run(self._index.forget, pack_id)
-        return lost | condemned
+        unreliable = lost | condemned
+        if self._index is not None and unreliable:
+            await self._workers.run(self._index.forget, [*unreliable])
+        return unreliable
 
     async def _condemned(self, packs: set[bytes]) -> set[bytes]:
         """Ask about each pack once: what is condemned later waits for this backup."""

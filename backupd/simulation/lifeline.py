@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from concurrent.futures import Executor
+from typing import Any, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine
 
@@ -79,9 +80,9 @@ class LivingCatalog(Catalog):
         super().__init__(engine, clock)
         self.lifeline = Lifeline()
 
-    async def _run(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def _transaction(self, engine: Engine, executor: Executor, work: Callable[[Connection], T]) -> T:
         await self.lifeline.hold()
-        result = await super()._run(work, *args, **kwargs)
+        result = await super()._transaction(engine, executor, work)
         await self.lifeline.hold()
         return result
 
@@ -98,6 +99,12 @@ class LivingWorkers(Workers):
         result = await super().run(work, *args, **kwargs)
         await self._lifeline.hold()
         return result
+
+    async def opened(self, make: Callable[[], T], let_go: Callable[[T], object]) -> T:
+        await self._lifeline.hold()
+        made = await super().opened(make, let_go)
+        await self._lifeline.hold()
+        return made
 
 
 class LivingTarget:

@@ -20,16 +20,18 @@ from backupd.pipeline.restore import RestorePipeline
 from backupd.pipeline.stored import StoredChunks
 from backupd.pipeline.verify import VerifyPipeline
 from backupd.pipeline.workers import Workers
+from backupd.repository import layout
 from backupd.repository.index import ChunkIndex
 from backupd.repository.keyring import Keyring
 from backupd.repository.manifest import Manifest
-from backupd.repository.repository import Repository, open_repository
+from backupd.repository.repository import Repository, new_description, read_description
 from chunker.destinations.base import Destination
 from chunker.destinations.open import open_destination
 from chunker.extents import Extent
 from chunker.node import Pointer
 from chunker.sources.base import Changes, ParentPoint, PointInTime
 from targets.base import Target
+from targets.errors import ObjectNotFound
 from targets.memory import MemoryTarget
 from targets.wrappers.observe import Observe
 
@@ -173,6 +175,16 @@ def changed(*extents: tuple[int, int], base: Manifest) -> Reading:
     return Reading(tuple(Extent(offset, length) for offset, length in extents), base.tree)
 
 
+async def _opened(store: Target, keyring: Keyring, *, is_encrypted: bool) -> Repository:
+    """Open the repository on ``store``, made when there is none."""
+    try:
+        body = await store.get(layout.REPOSITORY)
+    except ObjectNotFound:
+        body = new_description(keyring, is_encrypted=is_encrypted, created_at=TIME)
+        await store.put(layout.REPOSITORY, body, if_absent=True)
+    return Repository(store, read_description(body, keyring, is_encrypted=is_encrypted))
+
+
 @asynccontextmanager
 async def rig(
     *,
@@ -188,7 +200,7 @@ async def rig(
     target = target or MemoryTarget()
     observed = Observe(wrap(target))
     keyring = Keyring(list(master_keys), origin="test")
-    repository = await open_repository(observed, keyring, is_encrypted=is_encrypted, created_at=TIME, create=True)
+    repository = await _opened(observed, keyring, is_encrypted=is_encrypted)
     workers = Workers(2)
     index = ChunkIndex(index_path) if index_path else None
     made = Rig(

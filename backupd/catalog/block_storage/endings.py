@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
-from backupd.block_storage import Message, VolumeStatus
+from backupd.block_storage import Listing, Message, VolumeStatus
 from backupd.catalog import holds, rows
+from backupd.catalog.block_storage.paging import Listed
 from backupd.catalog.block_storage.tables import block_backups, block_snapshots, block_volumes, messages
 from backupd.catalog.tables import backups, jobs
-from backupd.errors import NotFound
 from backupd.model import Failure, Job, JobKind, JobState
 from backupd.states import BACKUP, BackupEvent
 
@@ -110,22 +111,29 @@ def _delete_unwanted(connection: Connection, job: Job, now: datetime) -> None:
         connection.execute(insert(jobs).values(is_publishing=False, **rows.from_job(deletion)))
 
 
-def listed_messages(connection: Connection, project: str | None, now: datetime) -> list[Message]:
-    query = select(messages).where(messages.c.expires_at > now)
-    if project is not None:
-        query = query.where(messages.c.project == project)
-    query = query.order_by(messages.c.created_at.desc(), messages.c.id)
-    return [Message(**row._mapping) for row in connection.execute(query)]  # noqa: SLF001 - documented by SQLAlchemy
+_SHOWN = select(messages).where(messages.c.expires_at > bindparam("now", type_=messages.c.expires_at.type))
+_FILTERS = {
+    "id": messages.c.id,
+    "event_id": messages.c.event_id,
+    "resource_type": messages.c.resource_type,
+    "resource_uuid": messages.c.resource_id,
+}
+_LISTED = Listed("Message", _SHOWN, messages.c.project, {**_FILTERS, "created_at": messages.c.created_at}, _FILTERS)
 
 
-def one_message(connection: Connection, project: str | None, message_id: str) -> Message:
-    query = select(messages).where(messages.c.id == message_id)
-    if project is not None:
-        query = query.where(messages.c.project == project)
-    found = connection.execute(query).first()
-    if found is None:
-        raise NotFound(f"Message {message_id} could not be found.")
-    return Message(**found._mapping)  # noqa: SLF001 - as above
+def listed_messages(
+    connection: Connection, project: str | None, listing: Listing, now: datetime
+) -> tuple[list[Message], int | None]:
+    found, count = _LISTED.page(connection, project, listing, now=now)
+    return [_message(row) for row in found], count
+
+
+def one_message(connection: Connection, project: str | None, message_id: str, now: datetime) -> Message:
+    return _message(_LISTED.one(connection, project, message_id, now=now))
+
+
+def _message(row: Row[Any]) -> Message:
+    return Message(**row._mapping)  # noqa: SLF001 - documented by SQLAlchemy; the underscore avoids clashes
 
 
 def remove_message(connection: Connection, message_id: str) -> None:

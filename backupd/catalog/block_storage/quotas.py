@@ -52,6 +52,10 @@ def limits(connection: Connection, project: str) -> dict[str, int]:
     return {row.resource: row.hard_limit for row in connection.execute(_LIMITS, {"of_project": project})}
 
 
+def of(connection: Connection, project: str) -> tuple[dict[str, int], dict[str, int]]:
+    return limits(connection, project), usages(connection, project)
+
+
 def set_limits(connection: Connection, project: str, values: Mapping[str, int]) -> None:
     """Set them, unless one is below what is in use already: InvalidRequest."""
     used = usages(connection, project)

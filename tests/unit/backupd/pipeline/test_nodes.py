@@ -55,14 +55,14 @@ async def test_a_node_used_lately_is_not_fetched_again() -> None:
         assert (made.observed.counters.requests, nodes.loads) == (before, 3)
 
 
-async def test_no_more_than_64_nodes_are_kept() -> None:
+async def test_no_more_than_128_nodes_are_kept() -> None:
     async with rig() as made:
         pointers = await save(made, *map(plain, range(200)))
         nodes = cache(made)
         assert await nodes.load(pointers) == [plain(number) for number in range(200)]
-        assert len(nodes._cached) == 64
+        assert len(nodes._cached) == 128
         await nodes.load(pointers[:1])
-        assert (nodes.loads, len(nodes._cached)) == (201, 64)
+        assert (nodes.loads, len(nodes._cached)) == (201, 128)
 
 
 async def test_a_chunk_cannot_pass_for_a_node() -> None:
