@@ -308,10 +308,7 @@ class RepositoryName:
 
 
 class CondemnedKind(StrEnum):
-    """``foreign``: by another catalog, to be left alone and not relied on; ``leaving``: of an unfinished write.
-
-    ``moved``: not condemned, but compacted away, and its forward is there.
-    """
+    """``foreign``: by another catalog; ``leaving``: of an unfinished write; ``moved``: compacted away, with a forward."""
 
     PACK = "pack"
     FORWARD = "forward"
@@ -357,8 +354,7 @@ class CollectionReport:
 
     ``condemned``, ``reprieved``, ``deleted`` and ``compacted`` count packs; a compacted one is deleted, too.
     ``locked_packs`` are not needed and cannot be deleted yet; ``relocked`` objects were locked for longer. ``findings``
-    are some of what is condemned, ``findings_count`` counts all. Nothing is deleted while there are
-    ``foreign_writers`` or jobs that it is ``waiting_for``.
+    are some of the ``findings_count``. Nothing is deleted while there are ``foreign_writers`` or what is ``waiting_for``.
     """
 
     is_dry_run: bool = False
