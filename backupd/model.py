@@ -308,7 +308,7 @@ class RepositoryName:
 
 
 class CondemnedKind(StrEnum):
-    """``foreign``: by another catalog; ``leaving``: of an unfinished write; ``moved``: compacted away, with a forward."""
+    """``foreign``: by another catalog; ``leaving``: of an unfinished write; ``moved``: compacted away, forwarded."""
 
     PACK = "pack"
     FORWARD = "forward"
@@ -354,7 +354,7 @@ class CollectionReport:
 
     ``condemned``, ``reprieved``, ``deleted`` and ``compacted`` count packs; a compacted one is deleted, too.
     ``locked_packs`` are not needed and cannot be deleted yet; ``relocked`` objects were locked for longer. ``findings``
-    are some of the ``findings_count``. Nothing is deleted while there are ``foreign_writers`` or what is ``waiting_for``.
+    are some of ``findings_count``. Nothing is deleted while there are ``foreign_writers`` or one is ``waiting_for``.
     """
 
     is_dry_run: bool = False
