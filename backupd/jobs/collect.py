@@ -240,6 +240,9 @@ class _Collection:
             marker = self._marker(marks)
             # In this order: a backup that is published meanwhile either has its packs recorded or is listed.
             await marker.list_packs()
+            async for condemned in self._collections.condemned(self._name):
+                ours = [(one.pack_id, one.size_bytes) for one in condemned if one.kind is CondemnedKind.PACK]
+                await marker.add_packs(ours)
             async for listed in marker.list_forwards():
                 if not self._tally.is_dry_run:
                     await self._collections.note_moved(self._name, listed)

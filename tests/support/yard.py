@@ -348,13 +348,13 @@ class Ghosts:
 
 
 class Forgetful(Ghosts):
-    """One whose listings miss all forwards while it ``is_stale``; it need not show what was deleted."""
+    """One whose listings miss the keys with ``unlisted`` in them; it need not show what was deleted."""
 
-    is_stale = False
+    unlisted: str | None = None
     shows_ghosts = False
 
     async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
         listed = super().list(prefix) if self.shows_ghosts else self._inner.list(prefix)
         async for info in listed:
-            if not (self.is_stale and layout.FORWARDS in info.key):
+            if self.unlisted is None or self.unlisted not in info.key:
                 yield info

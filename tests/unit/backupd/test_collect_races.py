@@ -12,10 +12,11 @@ from backupd.jobs.collecting import Collecting
 from backupd.model import JobKind, JobState
 from backupd.repository import layout
 from chunker.errors import UnknownFormat
+from targets.base import Target
 from tests.support.builders import PROJECT
 from tests.support.catalogs import open_catalog
 from tests.support.virtual_clock import VirtualClock
-from tests.support.yard import CHUNK_BYTES, Disk, Yard, yard
+from tests.support.yard import CHUNK_BYTES, Disk, Forgetful, Yard, yard
 
 
 @pytest.fixture
@@ -64,6 +65,34 @@ async def test_p2_keep_what_a_running_backup_had_found_before_the_condemnation_i
     assert (report.reprieved, report.deleted) == (1, 1)
     assert chunks in await place.keys()
     await place.check()
+
+
+async def test_p2_keep_a_listing_that_misses_what_is_condemned_misleads_no_sweep(tmp_path: Path) -> None:
+    targets: list[Forgetful] = []
+
+    def forgetful(inner: Target) -> Target:
+        targets.append(Forgetful(inner))
+        return targets[-1]
+
+    async with yard(tmp_path, wrap=forgetful) as place:
+        one, other = await twins(place)
+        first = await place.back_up(one)
+        claimed = await place.claim_of(await place.request_backup(other))
+        index = await place.resources.repositories.index(await place.repository(), ["local"])
+        pack_id = layout.pack_id(max(await sizes(place), key=lambda one: one[1])[0])
+        assert pack_id is not None
+        entries = await (await place.repository()).footer(pack_id)
+        await place.delete(first)
+        assert (await place.collect()).condemned == 2
+        index.add(pack_id, entries)  # The backup goes on as if it had asked before.
+        other.content[claimed.of_backup] = other.now()
+        await place.do_without_asking(claimed)
+        for seen in place.root.glob("collections/*"):  # The sweep is another daemon's.
+            seen.unlink()
+        for target in targets:
+            target.unlisted = layout.PACKS
+        await place.collect(sweep_only=True)
+        await place.check()
 
 
 async def test_p2_keep_a_backup_that_begins_after_the_condemnation_does_not_rely_on_it(place: Yard) -> None:
