@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from backupd.block_storage import BackupDetails, Charge, VolumeDetails
-from backupd.catalog import audits, backups, holds, jobs, policy, published, schema
+from backupd.catalog import audits, backups, groups, holds, jobs, policy, published, schema
 from backupd.catalog.block_storage.store import BlockStorageCatalog
 from backupd.catalog.collections import Collections
 from backupd.catalog.condition import Condition
@@ -145,6 +145,18 @@ class Catalog:
         With ``details`` also WrongStatus of the volume or snapshot; QuotaExceeded.
         """
         await self._run(backups.create, value, job, details, charges)
+
+    async def create_group(self, values: Sequence[tuple[Backup, Collection[Charge]]], job: Job) -> None:
+        """Add several backups, or none, and the one job that makes them. As ``create_backup``."""
+        await self._run(backups.create_group, values, job)
+
+    async def backups_of(self, job: Job) -> list[Backup]:
+        """Return all backups that a job is on, the one that it names last: that is published after the others."""
+        return await self._run(groups.backups_of, job)
+
+    async def taken_with(self, backup_id: str) -> list[str]:
+        """Return the other backups of the same instant, which the same job has made."""
+        return await self._run(groups.taken_with, backup_id)
 
     async def backup(self, project: str, backup_id: str) -> Backup:
         """NotFound."""
@@ -285,6 +297,10 @@ class Catalog:
     ) -> list[Job]:
         """Return the newest jobs first, without their requests, which may be long."""
         return await self._run(jobs.all_of, project, state=state, kind=kind, limit=limit)
+
+    async def job_counts(self) -> dict[tuple[JobKind, JobState], int]:
+        """Return how many jobs of each kind are in each state, of all projects."""
+        return await self._run(jobs.counts)
 
     async def attempts(self, job_id: str) -> list[Attempt]:
         """Return a job's attempts, the oldest first."""
