@@ -8,7 +8,7 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -130,23 +130,24 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
         # Bound before any task runs: what is raised within a group of tasks comes out as a group of errors.
         api = await stack.enter_async_context(AsyncExitStack())
         address = await api.enter_async_context(_listening(app, config))
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(worker.run(), name="worker")
-            looking = [
-                tasks.create_task(lag.run(), name="loop lag"),
-                tasks.create_task(application.retention.run(published), name="retention"),
-                *(
-                    tasks.create_task(look.run(), name=type(look).__name__)
-                    for look in _looking(config, catalog, clock, observed, worker)
-                ),
-            ]
-            try:
-                async with api:  # Requests end first: the worker is there for what they started.
-                    yield address
-            finally:
-                await worker.stop()
-                for task in looking:
-                    task.cancel()
+        looks = [lag.run(), application.retention.run(published)]
+        looks += [look.run() for look in _looking(config, catalog, clock, observed, worker)]
+        async with _at_work(worker, looks), api:  # Requests end first: the worker is there for what they started.
+            yield address
+
+
+@asynccontextmanager
+async def _at_work(worker: Worker, looks: Sequence[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """Let the worker take jobs, and run what looks from time to time beside it; the worker ends what it has begun."""
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(worker.run(), name="worker")
+        looking = [tasks.create_task(look) for look in looks]
+        try:
+            yield
+        finally:
+            await worker.stop()
+            for task in looking:
+                task.cancel()
 
 
 def _looking(

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import datetime
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Concatenate, ParamSpec, Self, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import ConnectionPoolEntry
 
 from backupd.block_storage import BackupDetails, Charge, VolumeDetails
 from backupd.catalog import audits, backups, groups, holds, jobs, policy, published, schema
 from backupd.catalog.block_storage.store import BlockStorageCatalog
 from backupd.catalog.collections import Collections
 from backupd.catalog.condition import Condition
+from backupd.catalog.engine import ONLY_READS, READERS, engine_of
 from backupd.catalog.holds import FailedDeletion
 from backupd.clock import Clock
 from backupd.errors import CatalogError
@@ -41,9 +40,6 @@ from chunker.extents import Extent
 
 P = ParamSpec("P")
 T = TypeVar("T")
-_BUSY_TIMEOUT_MS = 30_000
-_READERS = 2
-_ONLY_READS = "only_reads"
 
 
 class Catalog:
@@ -55,11 +51,11 @@ class Catalog:
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
-        self._reading = engine.execution_options(**{_ONLY_READS: True})
+        self._reading = engine.execution_options(**{ONLY_READS: True})
         self._clock = clock
         self.condition = Condition(self._run)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="catalog")
-        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="catalog-reader")
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="catalog-reader")
         self.block_storage = BlockStorageCatalog(self._run, self._read, clock)
         self.collections = Collections(self._run)
 
@@ -373,33 +369,3 @@ class Catalog:
             await asyncio.wait([future])  # The transaction ends either way; who cancels may then rely on it.
             future.exception()  # Nobody waits for it any more; asking keeps asyncio from logging it.
             raise
-
-
-def engine_of(url: str) -> Engine:
-    """Return what connects to a database, which is not asked for anything yet."""
-    # What is stored has no place in a log, not even in that of an error.
-    engine = create_engine(url, pool_size=1 + _READERS, max_overflow=0, hide_parameters=True)
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _configure_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    driver_connection = connection.connection.driver_connection
-    assert driver_connection is not None
-    only_reads = connection.get_execution_options().get(_ONLY_READS, False)
-    # Take the write lock at once: a transaction that reads first and then writes could not wait for it.
-    driver_connection.execute("BEGIN" if only_reads else "BEGIN IMMEDIATE")
-
-
-def _configure_sqlite(connection: Any, _record: ConnectionPoolEntry) -> None:
-    assert isinstance(connection, sqlite3.Connection)
-    connection.isolation_level = None  # Transactions begin where SQLAlchemy says, not where Python guesses.
-    for pragma in (
-        f"busy_timeout = {_BUSY_TIMEOUT_MS}",
-        "journal_mode = WAL",
-        "synchronous = FULL",
-        "foreign_keys = ON",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
