@@ -241,9 +241,7 @@ class _Collection:
             marker = self._marker(marks)
             # In this order: a backup that is published meanwhile either has its packs recorded or is listed.
             await marker.list_packs()
-            async for condemned in self._collections.condemned(self._name):
-                ours = [(one.pack_id, one.size_bytes) for one in condemned if one.kind is CondemnedKind.PACK]
-                await marker.add_packs(ours)
+            await self._add_condemned(marks)
             async for listed in marker.list_forwards():
                 if not self._tally.is_dry_run:
                     await self._collections.note_moved(self._name, listed)
@@ -259,6 +257,12 @@ class _Collection:
             await workers.run(remove, path)
             raise
         return marks
+
+    async def _add_condemned(self, marks: Marks) -> None:
+        """Note what is condemned already: of a pack that the listing missed it would not be seen that it is needed."""
+        async for page in self._collections.condemned(self._name):
+            packs = [(one.pack_id, one.size_bytes) for one in page if one.kind is CondemnedKind.PACK]
+            await self._resources.workers.run(marks.add_packs, packs)
 
     async def _open_marks(self, epoch: int) -> Marks:
         """Return what was seen before the condemnation, or look at everything anew."""

@@ -38,12 +38,6 @@ class Marker:
                 found = [(one, size) for key, size in page if (one := layout.pack_id(key)) is not None]
                 await self._workers.run(self._marks.add_packs, found)
 
-    async def add_packs(self, packs: Sequence[tuple[bytes, int]]) -> None:
-        """Note packs, with their sizes, as far as they are there, listed or not: these are judged."""
-        listed = {*await self._workers.run(self._marks.packs_among, [pack_id for pack_id, _ in packs])}
-        missed = [one for one in packs if one[0] not in listed and await self._repository.has_pack(one[0])]
-        await self._workers.run(self._marks.add_packs, missed)
-
     async def list_forwards(self) -> AsyncIterator[list[bytes]]:
         """Note every forward that is listed, and yield whose they are. A listing may not have all."""
         async for page in _pages(self._listed(layout.FORWARDS)):

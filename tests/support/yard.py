@@ -338,13 +338,14 @@ class Ghosts:
 
 
 class Forgetful(Ghosts):
-    """One whose listings miss the keys with ``unlisted`` in them; it need not show what was deleted."""
+    """One whose listings miss what is ``missed``, all forwards, while it ``is_stale``; it need not show ghosts."""
 
-    unlisted: str | None = None
+    is_stale = False
     shows_ghosts = False
+    missed = layout.FORWARDS
 
     async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
         listed = super().list(prefix) if self.shows_ghosts else self._inner.list(prefix)
         async for info in listed:
-            if self.unlisted is None or self.unlisted not in info.key:
+            if not (self.is_stale and self.missed in info.key):
                 yield info

@@ -231,7 +231,7 @@ async def test_p2_keep_a_listing_that_misses_forwards_misleads_no_collection(
     async with yard(tmp_path, wrap=forgetful) as place:
         await make_compacted(place)
         for target in targets:
-            target.unlisted = layout.FORWARDS
+            target.is_stale = True
         await place.collect()
         await place.check()
 
