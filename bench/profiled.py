@@ -11,7 +11,6 @@ import json
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FrameType
@@ -43,7 +42,7 @@ class Sampler(threading.Thread):
     def __init__(self, path: Path) -> None:
         super().__init__(name="sampler", daemon=True)
         self._path = path
-        self._taken_s: Counter[str] = Counter(dict.fromkeys(_ALL, 0.0))
+        self._taken_s: dict[str, float] = dict.fromkeys(_ALL, 0.0)
         self._last_s: dict[int, float] = {}
 
     def run(self) -> None:
