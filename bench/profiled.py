@@ -11,7 +11,6 @@ import json
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -43,7 +42,7 @@ class Sampler:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._taken_s: Counter[str] = Counter(dict.fromkeys(_ALL, 0.0))
+        self._taken_s = dict.fromkeys(_ALL, 0.0)
         self._last_s: dict[int, float] = {}
         self.stopped = threading.Event()
 
