@@ -354,8 +354,8 @@ class Finding:
 class CollectionReport:
     """What a collection found and did, in all repositories of a project on a target together.
 
-    A compacted pack is deleted, too; ``locked_packs`` must wait. ``findings`` are some of what is condemned, and
-    ``findings_count`` counts all. Nothing is deleted while there are ``foreign_writers`` or jobs that it is ``waiting_for``.
+    A compacted pack is deleted, too; ``locked_packs`` must wait. ``findings`` are some of what is condemned,
+    ``findings_count`` counts all. Nothing is deleted while there are ``foreign_writers`` or jobs it is ``waiting_for``.
     """
 
     is_dry_run: bool = False
