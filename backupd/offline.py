@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -126,8 +127,15 @@ async def _restore(options: argparse.Namespace) -> None:
         workers = Workers(os.cpu_count() or 1, spare_count=1)
         damaged = DamagedRanges() if options.allow_damaged else None
         try:
-            destination = await workers.run(
-                open_destination, options.to, manifest.size_bytes, restore_id=str(uuid4()), overwrite=options.overwrite
+            destination = await workers.opened(
+                partial(
+                    open_destination,
+                    options.to,
+                    manifest.size_bytes,
+                    restore_id=str(uuid4()),
+                    overwrite=options.overwrite,
+                ),
+                lambda made: made.abort(),
             )
             await RestorePipeline(
                 manifest=manifest,

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar, runtime_checkable
 
-from targets.errors import ShortRead
+from targets.errors import ObjectNotFound, ShortRead
 
 T = TypeVar("T")
 Body = bytes | bytearray | memoryview
@@ -131,6 +131,15 @@ def range_end(key: str, size_bytes: int, *, offset: int, length: int | None) -> 
     if end > size_bytes:
         raise ShortRead(f"{key}: expected bytes up to {end}, the object has {size_bytes}")
     return end
+
+
+async def exists(target: Target, key: str) -> bool:
+    """Tell whether the object is there."""
+    try:
+        await target.head(key)
+    except ObjectNotFound:
+        return False
+    return True
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
+from backupd.collection import CollectionReport, Condemned, CondemnedKind, Finding, Reason
 from backupd.errors import CorruptObject
 from backupd.jobs.enlisting import forget_writer
 from backupd.jobs.judging import first_judgement
@@ -20,13 +21,13 @@ from backupd.jobs.locks import Locks
 from backupd.jobs.resources import Resources
 from backupd.jobs.run import JobRun
 from backupd.jobs.sweep import Sweep, Tally
-from backupd.model import CollectionReport, Condemned, CondemnedKind, Finding, Job, Reason, RepositoryName
-from backupd.pipeline import marks as marked
+from backupd.model import Job, RepositoryName
 from backupd.pipeline.mark import Marker
 from backupd.pipeline.marks import Marks
 from backupd.pipeline.progress import ProgressMeter
 from backupd.repository import layout
 from backupd.repository.repository import Repository
+from backupd.repository.scratch import remove
 from targets.base import LocksObjects, SweepsOrphans
 
 _FINDINGS_MAX = 1000
@@ -176,7 +177,7 @@ class _Collection:
                 await self._resources.workers.run(self._note, found, marks)
         finally:
             await self._resources.workers.run(marks.close)
-            await self._resources.workers.run(marked.remove, path)
+            await self._resources.workers.run(remove, path)
         for leaving in (await self._leavings.found(self._name))[: _FINDINGS_MAX - len(self._tally.findings)]:
             self._tally.add(findings_count=1)
             self._tally.findings.append(Finding(leaving.key or leaving.name, Reason.ORPHAN, leaving.size_bytes, 0))
@@ -234,12 +235,18 @@ class _Collection:
     async def _new_marks(self, path: Path) -> Marks:
         """Look at everything that is there, and mark what backups and running jobs need."""
         workers = self._resources.workers
-        await workers.run(marked.remove, path)
+        await workers.run(remove, path)
         marks = await workers.run(Marks, path)
         try:
             marker = self._marker(marks)
             # In this order: a backup that is published meanwhile either has its packs recorded or is listed.
-            await marker.list_objects()
+            await marker.list_packs()
+            await self._add_condemned(marks)
+            async for listed in marker.list_forwards():
+                if not self._tally.is_dry_run:
+                    await self._collections.note_moved(self._name, listed)
+            async for moved in self._collections.moved(self._name):
+                await marker.add_forwards([(pack_id, 0) for pack_id in moved])
             for is_abandoned in (False, True):
                 async for packs in self._collections.recorded_packs(self._name.project, is_abandoned=is_abandoned):
                     await workers.run(marks.add_recorded, packs, is_abandoned=is_abandoned)
@@ -247,9 +254,15 @@ class _Collection:
                 await marker.mark(backup_id)
         except BaseException:
             await workers.run(marks.close)
-            await workers.run(marked.remove, path)
+            await workers.run(remove, path)
             raise
         return marks
+
+    async def _add_condemned(self, marks: Marks) -> None:
+        """Note what is condemned already: of a pack that the listing missed it would not be seen that it is needed."""
+        async for page in self._collections.condemned(self._name):
+            packs = [(one.pack_id, one.size_bytes) for one in page if one.kind is CondemnedKind.PACK]
+            await self._resources.workers.run(marks.add_packs, packs)
 
     async def _open_marks(self, epoch: int) -> Marks:
         """Return what was seen before the condemnation, or look at everything anew."""
@@ -263,7 +276,7 @@ class _Collection:
         return marks
 
     async def _drop_marks(self) -> None:
-        await self._resources.workers.run(marked.remove, self._path)
+        await self._resources.workers.run(remove, self._path)
 
     def _marker(self, marks: Marks) -> Marker:
         return Marker(self._repository, marks, self._resources.workers, self._progress)

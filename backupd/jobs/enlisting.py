@@ -13,9 +13,11 @@ import logging
 import secrets
 
 from backupd.catalog.store import Catalog
+from backupd.errors import CorruptObject
 from backupd.model import RepositoryName
 from backupd.repository import condemned, layout, writer
 from backupd.repository.writer import Writer
+from chunker.errors import UnknownFormat
 from targets.base import Target
 from targets.errors import ObjectNotFound, QuotaExceeded
 
@@ -74,11 +76,16 @@ async def _condemned_by_others(target: Target, catalog_id: str) -> list[bytes]:
             found += condemned.decode(other, await target.get(info.key)).pack_ids
         except ObjectNotFound:
             continue  # It is carried out: what it named is gone, and is looked for before anybody relies on it.
+        except (CorruptObject, UnknownFormat) as error:  # Nobody knows what not to rely on.
+            raise type(error)(
+                f"{info.key}: {error}; nothing is written here before that daemon has stored it anew, which its next "
+                f"collection does, or is gone for good\nHINT: backupctl target collect NAME --forget-writer {other}"
+            ) from error
     return found
 
 
 async def foreign_writers(target: Target, catalog_id: str) -> list[Writer]:
-    """Return the daemons of other catalogs that write to a repository."""
+    """Return the daemons of other catalogs that write to a repository; one may be known by its key alone."""
     found = []
     async for info in target.list(layout.WRITERS):
         other = layout.catalog_id(info.key)
@@ -87,6 +94,8 @@ async def foreign_writers(target: Target, catalog_id: str) -> list[Writer]:
                 found.append(writer.decode(other, await target.get(info.key)))
             except ObjectNotFound:
                 continue  # Somebody has just said that it is gone for good.
+            except (CorruptObject, UnknownFormat) as error:
+                found.append(Writer(other, f"{info.key}: {error}"))
     return found
 
 

@@ -13,15 +13,16 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
+from backupd.collection import Condemned, CondemnedKind
 from backupd.errors import CorruptObject
 from backupd.jobs.resources import Resources
-from backupd.model import Condemned, CondemnedKind, RepositoryName
-from backupd.pipeline import marks as marked
+from backupd.model import RepositoryName
 from backupd.pipeline.mark import Marker
 from backupd.pipeline.marks import Marks
 from backupd.pipeline.progress import ProgressMeter
 from backupd.repository import layout
 from backupd.repository.repository import Repository
+from backupd.repository.scratch import remove
 from targets.base import LocksObjects
 from targets.errors import ObjectNotFound, TimedOut
 
@@ -84,12 +85,14 @@ class Locks:
         """Yield the keys of all that kept backups need; of everything where nobody knows what they need."""
         workers = self._resources.workers
         let_go = {one.backup_id for one in await self._resources.catalog.failed_deletions()}
-        await workers.run(marked.remove, path)
+        await workers.run(remove, path)
         marks = await workers.run(Marks, path)
         try:
             yield layout.REPOSITORY
             marker = Marker(repository, marks, workers, progress)
-            await marker.list_objects()
+            await marker.list_packs()
+            async for _ in marker.list_forwards():
+                pass
             is_known = True
             async for backup_id in repository.backup_ids():
                 if backup_id in let_go:
@@ -101,22 +104,26 @@ class Locks:
                 except CorruptObject as error:
                     is_known = False
                     _log.warning("every pack is locked for longer: %s", error)
-            number = 0
-            while packs := await workers.run(partial(marks.packs, after=number, limit=_KEYS_AT_A_TIME)):
-                number = packs[-1].number
-                for pack in packs:
-                    if pack.live_bytes or not is_known:
-                        yield layout.pack(pack.id)
-            last = b""
-            while forwards := await workers.run(
-                partial(marks.forwards, is_needed=True, after=last, limit=_KEYS_AT_A_TIME)
-            ):
-                last = forwards[-1][0]
-                for pack_id, _ in forwards:
-                    yield layout.forward(pack_id)
+            async for key in self._marked(marks, is_known=is_known):
+                yield key
         finally:
             await workers.run(marks.close)
-            await workers.run(marked.remove, path)
+            await workers.run(remove, path)
+
+    async def _marked(self, marks: Marks, *, is_known: bool) -> AsyncIterator[str]:
+        """Yield the keys of the packs and forwards that are needed; of all packs, unless that ``is_known``."""
+        workers = self._resources.workers
+        number = 0
+        while packs := await workers.run(partial(marks.packs, after=number, limit=_KEYS_AT_A_TIME)):
+            number = packs[-1].number
+            for pack in packs:
+                if pack.live_bytes or not is_known:
+                    yield layout.pack(pack.id)
+        last = b""
+        while forwards := await workers.run(partial(marks.forwards, is_needed=True, after=last, limit=_KEYS_AT_A_TIME)):
+            last = forwards[-1][0]
+            for pack_id, _ in forwards:
+                yield layout.forward(pack_id)
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ from backupd.pipeline.inspection import Finding
 from backupd.pipeline.progress import ProgressMeter
 from backupd.pipeline.scrub import Inspected, Scrub
 from backupd.repository import layout
+from backupd.repository.folders import pack_folders
 from backupd.repository.repository import Repository
 from chunker.errors import UnknownFormat
 from targets.errors import ObjectNotFound
@@ -167,7 +168,7 @@ class _Recorder:
 async def list_objects(resources: Resources, scope: RepositoryScope) -> int:
     """Bring the catalog in line with what the target has, a folder at a time; return how many bytes that is."""
     condition = resources.catalog.condition
-    folders = [layout.FORWARDS, layout.MANIFESTS, *(f"{layout.PACKS}{number:02x}/" for number in range(256))]
+    folders = [layout.FORWARDS, layout.MANIFESTS, *await pack_folders(scope.store)]
     total = 0
     first, sizes = folders[0], dict[str, int]()
     for folder in folders:

@@ -7,11 +7,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from backupd.catalog.condemnations import Root
+from backupd.collection import CollectionReport, Condemned, CondemnedKind, Finding, Reason
 from backupd.errors import CorruptObject
 from backupd.jobs.enlisting import foreign_writers, keep_spare
 from backupd.jobs.judging import Fate, last_judgement
 from backupd.jobs.resources import Resources
-from backupd.model import CollectionReport, Condemned, CondemnedKind, Finding, Reason, RepositoryName
+from backupd.model import RepositoryName
 from backupd.pipeline.compact import Compactor
 from backupd.pipeline.mark import Marker
 from backupd.pipeline.marks import Marks
@@ -226,6 +227,8 @@ class Sweep:
             self._tally.add(reprieved=len(damaged))
             whole = [one for one in group if one.pack_id not in moved.damaged]
             taken = await self._collections.take(self._name, whole)
+            # Before anybody needs to know: a listing may miss the forwards, and show the packs for long.
+            await self._collections.note_moved(self._name, [one.pack_id for one in taken])
             await compactor.store_forwards([one.pack_id for one in taken], moved)
             await self._delete(taken)
             await self._index(moved.entries)

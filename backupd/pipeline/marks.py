@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from backupd.repository.forward import Forward
 from backupd.repository.forwards import HOPS_MAX
+from backupd.repository.scratch import open_scratch, remove
 from chunker.node import Pointer
 from chunker.pack import ENTRY_SIZE_BYTES, TRAILER_SIZE_BYTES
 
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 CREATE TABLE packs (
@@ -29,7 +29,7 @@ CREATE TABLE frames (
 ) WITHOUT ROWID;
 CREATE TABLE forwards (
     pack BLOB PRIMARY KEY, size INTEGER NOT NULL, is_known INTEGER NOT NULL DEFAULT 0,
-    is_needed INTEGER NOT NULL DEFAULT 0
+    is_needed INTEGER NOT NULL DEFAULT 0, is_absent INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE TABLE moved (
     pack BLOB NOT NULL, offset INTEGER NOT NULL, to_pack BLOB NOT NULL, to_offset INTEGER NOT NULL,
@@ -68,14 +68,12 @@ class Marks:
     """Blocks, and belongs to one thread at a time. Each method is one transaction."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         self._numbers: dict[bytes, int | None] = {}
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
-            self._connection = self._open()
+            self._connection = _opened(path)
         except sqlite3.DatabaseError:
             remove(path)
-            self._connection = self._open()
+            self._connection = _opened(path)
 
     def epoch(self) -> int | None:
         """Return the condemnation that this was made for."""
@@ -117,13 +115,17 @@ class Marks:
             self._connection.execute("DELETE FROM packs WHERE id = ?", (pack_id,))
         self._numbers.clear()
 
-    def learn(self, pack: bytes, places: Forward) -> None:
-        """Note what a forward says."""
+    def learn(self, pack: bytes, places: Forward | None) -> None:
+        """Note what a forward says, or that there is none. It need not have been listed."""
         with self._connection:
-            self._connection.execute("UPDATE forwards SET is_known = 1 WHERE pack = ?", (pack,))
+            self._connection.execute("INSERT OR IGNORE INTO forwards (pack, size) VALUES (?, 0)", (pack,))
+            is_absent = places is None
+            self._connection.execute(
+                "UPDATE forwards SET is_known = 1, is_absent = ? WHERE pack = ?", (is_absent, pack)
+            )
             self._connection.executemany(
                 "INSERT OR IGNORE INTO moved VALUES (?, ?, ?, ?)",
-                [(pack, offset, place.pack, place.offset) for offset, place in places.items()],
+                [(pack, offset, place.pack, place.offset) for offset, place in (places or {}).items()],
             )
 
     def has_root(self, backup_id: str) -> bool:
@@ -201,7 +203,7 @@ class Marks:
 
     def count_forwards(self) -> int:
         """Return how many forwards were there."""
-        return int(self._connection.execute("SELECT count(*) FROM forwards").fetchone()[0])
+        return int(self._connection.execute("SELECT count(*) FROM forwards WHERE NOT is_absent").fetchone()[0])
 
     def close(self) -> None:
         """Release the file."""
@@ -240,8 +242,8 @@ class Marks:
         return found
 
     def _is_to_be_learnt(self, pack: bytes) -> bool:
-        query = "SELECT 1 FROM forwards WHERE pack = ? AND is_known = 0"
-        return self._connection.execute(query, (pack,)).fetchone() is not None
+        query = "SELECT 1 FROM forwards WHERE pack = ? AND is_known"
+        return self._connection.execute(query, (pack,)).fetchone() is None
 
     def _number(self, pack: bytes) -> int | None:
         if pack in self._numbers:
@@ -252,22 +254,6 @@ class Marks:
         number = self._numbers[pack] = None if found is None else int(found[0])
         return number
 
-    def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, check_same_thread=False)
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute(f"PRAGMA cache_size = -{_CACHE_SIZE_KIB}")
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                connection.executescript(f"{_SCHEMA} PRAGMA user_version = {_VERSION};")
-            elif version != _VERSION:
-                raise sqlite3.DatabaseError(f"marks version {version}")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
 
 # What a pack would be long that held only what lives: then a pack that is all alive is as long as it is.
 _PACKS = (
@@ -277,13 +263,10 @@ _PACKS = (
 )
 
 
+def _opened(path: Path) -> sqlite3.Connection:
+    return open_scratch(path, schema=_SCHEMA, version=_VERSION, cache_size_kib=_CACHE_SIZE_KIB)
+
+
 def _marked(row: tuple[bytes, int, int, int, int, int]) -> MarkedPack:
     pack_id, size, live, is_in_use, is_abandoned, number = row
     return MarkedPack(pack_id, size, live, bool(is_in_use), bool(is_abandoned), number)
-
-
-def remove(path: Path) -> None:
-    """Remove a file of marks, and what SQLite has put beside it. Blocks."""
-    for suffix in ("", "-wal", "-shm"):
-        with suppress(FileNotFoundError):
-            path.with_name(path.name + suffix).unlink()

@@ -16,6 +16,7 @@ from backupd.catalog.collections import Collections
 from backupd.catalog.store import Catalog
 from backupd.catalog.tables import backup_copies, backups
 from backupd.clock import Clock
+from backupd.collection import CollectionReport
 from backupd.config import AuditConfig
 from backupd.jobs.backup import BackupBody
 from backupd.jobs.collect import CollectBody
@@ -26,18 +27,7 @@ from backupd.jobs.replicate import ReplicateBody
 from backupd.jobs.resources import Resources
 from backupd.jobs.run import JobRun
 from backupd.jobs.worker import JobBody
-from backupd.model import (
-    Backup,
-    BackupMode,
-    BackupState,
-    CollectionReport,
-    Job,
-    JobKind,
-    JobState,
-    Progress,
-    RepositoryName,
-    Volume,
-)
+from backupd.model import Backup, BackupMode, BackupState, Job, JobKind, JobState, Progress, RepositoryName, Volume
 from backupd.pipeline.workers import Workers
 from backupd.repository import condemned, layout
 from backupd.repository.condemned import Condemnation
@@ -344,4 +334,18 @@ class Ghosts:
         self._seen |= {key: info for key, info in found.items() if layout.PACKS in key}
         for key, info in {**self._seen, **found}.items():
             if key.startswith(prefix):
+                yield info
+
+
+class Forgetful(Ghosts):
+    """One whose listings miss what is ``missed``, all forwards, while it ``is_stale``; it need not show ghosts."""
+
+    is_stale = False
+    shows_ghosts = False
+    missed = layout.FORWARDS
+
+    async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
+        listed = super().list(prefix) if self.shows_ghosts else self._inner.list(prefix)
+        async for info in listed:
+            if not (self.is_stale and self.missed in info.key):
                 yield info

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from backupd.model import Condemned, CondemnedKind, Reason
+from backupd.collection import Condemned, CondemnedKind, Reason
 from backupd.repository import layout
 from targets.base import Body
 from targets.errors import QuotaExceeded

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from backupd.errors import Conflict
+from backupd.errors import Conflict, CorruptObject
 from backupd.jobs.collecting import Collecting
 from backupd.model import JobKind, JobState
 from backupd.repository import layout
+from chunker.errors import UnknownFormat
+from targets.base import Target
 from tests.support.builders import PROJECT
 from tests.support.catalogs import open_catalog
 from tests.support.virtual_clock import VirtualClock
-from tests.support.yard import CHUNK_BYTES, Disk, Yard, yard
+from tests.support.yard import CHUNK_BYTES, Disk, Forgetful, Yard, yard
 
 
 @pytest.fixture
@@ -46,6 +48,37 @@ async def test_p2_keep_a_sweep_waits_for_a_backup_that_began_before_and_spares_w
 
 
 async def test_p2_keep_what_a_running_backup_had_found_before_the_condemnation_is_reprieved(place: Yard) -> None:
+    chunks = await condemned_and_needed(place)
+    report = await place.collect(sweep_only=True)
+    assert (report.reprieved, report.deleted) == (1, 1)
+    assert chunks in await place.keys()
+    await place.check()
+
+
+async def test_p2_keep_a_listing_that_misses_what_is_condemned_condemns_nothing_for_good(tmp_path: Path) -> None:
+    targets: list[Forgetful] = []
+
+    def forgetful(inner: Target) -> Target:
+        targets.append(Forgetful(inner))
+        targets[-1].missed = layout.PACKS
+        return targets[-1]
+
+    async with yard(tmp_path, wrap=forgetful) as place:
+        chunks = await condemned_and_needed(place)
+        for seen in (place.root / "collections").iterdir():
+            seen.unlink()
+        for target in targets:
+            target.is_stale = True
+        report = await place.collect(sweep_only=True)
+        assert report.reprieved == 1
+        for target in targets:
+            target.is_stale = False
+        assert chunks in await place.keys()
+        await place.check()
+
+
+async def condemned_and_needed(place: Yard) -> str:
+    """Let a pack be condemned that a backup relies on, which had found it before; return its key."""
     one, other = await twins(place)
     first = await place.back_up(one)
     chunks = max(await sizes(place), key=lambda one: one[1])[0]
@@ -59,10 +92,7 @@ async def test_p2_keep_what_a_running_backup_had_found_before_the_condemnation_i
     index.add(pack_id, entries)  # The backup goes on as if it had asked before.
     other.content[claimed.of_backup] = other.now()
     await place.do_without_asking(claimed)
-    report = await place.collect(sweep_only=True)
-    assert (report.reprieved, report.deleted) == (1, 1)
-    assert chunks in await place.keys()
-    await place.check()
+    return chunks
 
 
 async def test_p2_keep_a_backup_that_begins_after_the_condemnation_does_not_rely_on_it(place: Yard) -> None:
@@ -191,6 +221,39 @@ async def test_p2_keep_a_daemon_that_comes_later_does_not_rely_on_what_is_condem
             assert backup.statistics.reused_chunks == 0
         await here.end(holding_up, JobState.FAILED)
         assert (await here.collect(sweep_only=True)).deleted == 0
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"{}", b'{"format":"backupd writer","version":9}'])
+async def test_p2_keep_a_daemon_whose_writer_is_damaged_is_a_writer_still(tmp_path: Path, body: bytes) -> None:
+    async with yard(tmp_path) as here:
+        gone = await here.back_up(await here.add_disk(2, seed=1))
+        await here.delete(gone)
+        stranger = "ab" * 16
+        repository = await here.repository()
+        await repository.target.put(layout.writer(stranger), body)
+        report = await here.collect()
+        assert report.foreign_writers[0].startswith(f"{stranger} ({layout.writer(stranger)}: ")
+        assert (report.condemned, report.deleted) == (0, 0)
+        assert (await here.collect(forget=stranger)).deleted == 2
+
+
+@pytest.mark.parametrize("body", [b"", b"BKDCOND9" + bytes(60), b"BKDCOND1" + bytes(60)])
+async def test_p2_keep_nobody_writes_where_it_cannot_be_read_what_others_have_condemned(
+    tmp_path: Path, body: bytes
+) -> None:
+    async with yard(tmp_path) as here:
+        await here.back_up(await here.add_disk(2, seed=1))
+        stranger = "ab" * 16
+        repository = await here.repository()
+        await repository.target.put(layout.condemned(stranger, 0), body)
+        async with yard(tmp_path, stores=here.stores, name="later") as there:
+            disk = await there.add_disk(2, seed=2)
+            named = f"(?s)^{layout.condemned(stranger, 0)}: .*--forget-writer {stranger}"
+            with pytest.raises((CorruptObject, UnknownFormat), match=named):
+                await there.back_up(disk)
+            await there.collect(forget=stranger)
+        await here.back_up(await here.add_disk(2, seed=3))
+        await here.check()
 
 
 async def test_the_rest_of_a_collection_is_queued_when_what_it_waits_for_has_ended(place: Yard) -> None:
