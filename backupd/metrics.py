@@ -11,7 +11,8 @@ from backupd.loop_lag import LoopLag
 from backupd.model import Backup, BackupMode, JobKind, JobState
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
-disable_created_metrics()  # When a counter began is told by when the daemon was started.
+# When a counter began is told by when the daemon was started.
+disable_created_metrics()  # type: ignore[no-untyped-call]  # The library has no type here.
 # A reason that all was read begins with one of these; any other one is the source's own.
 _QUARANTINED, _FOUND_WRONG = "tracking is quarantined", "tracking is wrong"
 

@@ -8,7 +8,7 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -58,7 +58,7 @@ from backupd.state_dir import StateDir, locked
 from chunker.errors import SourceMisconfigured
 from chunker.sources.base import PointInTime, Source
 from chunker.sources.open import Sources
-from targets.base import SweepsOrphans, Target
+from targets.base import LocksObjects, SweepsOrphans, Target
 from targets.probe import ServerClock
 
 _LEASE_S = 30.0
@@ -101,12 +101,12 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
         stack.callback(workers.close)
         executor = stack.enter_context(ThreadPoolExecutor(_APPLICATION_THREADS, thread_name_prefix="application"))
         published: asyncio.Queue[Job] = asyncio.Queue(_PUBLISHED_MAX)
-        drivers = {name: one.bare for name, one in opened.items() if isinstance(one.bare, SweepsOrphans)}
+        bare = {name: one.bare for name, one in opened.items()}
         resources = _resources(config, clock, catalog, sources, repositories, workers)
         lag = LoopLag(clock)
         metrics = Metrics(lag)
         announce = partial(_announce, catalog, metrics, published)
-        worker = _worker(config, state, resources, fitness, announce, drivers)
+        worker = _worker(config, state, resources, fitness, announce, bare)
         application = build_application(
             catalog=catalog,
             clock=clock,
@@ -130,23 +130,24 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
         # Bound before any task runs: what is raised within a group of tasks comes out as a group of errors.
         api = await stack.enter_async_context(AsyncExitStack())
         address = await api.enter_async_context(_listening(app, config))
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(worker.run(), name="worker")
-            looking = [
-                tasks.create_task(lag.run(), name="loop lag"),
-                tasks.create_task(application.retention.run(published), name="retention"),
-                *(
-                    tasks.create_task(look.run(), name=type(look).__name__)
-                    for look in _looking(config, catalog, clock, observed, worker)
-                ),
-            ]
-            try:
-                async with api:  # Requests end first: the worker is there for what they started.
-                    yield address
-            finally:
-                await worker.stop()
-                for task in looking:
-                    task.cancel()
+        looks = [lag.run(), application.retention.run(published)]
+        looks += [look.run() for look in _looking(config, catalog, clock, observed, worker)]
+        async with _at_work(worker, looks), api:  # Requests end first: the worker is there for what they started.
+            yield address
+
+
+@asynccontextmanager
+async def _at_work(worker: Worker, looks: Sequence[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """Let the worker take jobs, and run what looks from time to time beside it; the worker ends what it has begun."""
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(worker.run(), name="worker")
+        looking = [tasks.create_task(look) for look in looks]
+        try:
+            yield
+        finally:
+            await worker.stop()
+            for task in looking:
+                task.cancel()
 
 
 def _looking(
@@ -185,7 +186,7 @@ def _worker(
     resources: Resources,
     fitness: Fitness,
     announce: Callable[[Job], Awaitable[None]],
-    drivers: Mapping[str, SweepsOrphans],
+    bare: Mapping[str, Target],
 ) -> Worker:
     daemon = config.daemon
     bodies: dict[JobKind, JobBody] = {
@@ -204,7 +205,8 @@ def _worker(
             resources,
             state.collections,
             lambda target: config.targets[target].collect_live_share_min,
-            drivers,
+            drivers={name: one for name, one in bare.items() if isinstance(one, SweepsOrphans)},
+            lockers={name: one for name, one in bare.items() if isinstance(one, LocksObjects)},
         ),
     }
     # The state directory is locked, so whatever this owner still holds is what it held when it died.

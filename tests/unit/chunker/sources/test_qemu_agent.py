@@ -111,7 +111,8 @@ def test_a_guest_that_is_held_too_long_is_let_go_and_that_is_told(path: Path, th
     agent = Agent(path)
     served: Future[None] = threads.submit(agent.serve)
     with quiesced(str(path), timeout_s=0.1) as quiet:
-        assert quiet.problem is None
+        before = quiet.problem
         served.result()
+    assert before is None
     assert quiet.problem is not None
     assert "were not held long enough" in quiet.problem
