@@ -113,9 +113,9 @@ class BlockStorageCatalog:
         """NotFound."""
         return await self._read(volumes.one_attachment, project, attachment_id)
 
-    async def attachments(self, project: str | None, limit: int) -> list[Attachment]:
-        """Return the newest."""
-        return await self._read(volumes.attachments, project, limit)
+    async def attachments(self, project: str | None, listing: Listing) -> tuple[list[Attachment], int | None]:
+        """Return a page, and the count if it is asked for. InvalidRequest; NotFound for the marker."""
+        return await self._read(volumes.attachments, project, listing)
 
     async def add_snapshot(self, value: Snapshot, charges: Collection[Charge], job: Job) -> None:
         """Add a snapshot and the job that makes it. WrongStatus; QuotaExceeded."""

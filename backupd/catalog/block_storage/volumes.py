@@ -268,11 +268,30 @@ def one_attachment(connection: Connection, project: str | None, attachment_id: s
     return Attachment(**found._mapping)  # noqa: SLF001 - documented by SQLAlchemy; the underscore avoids clashes
 
 
-def attachments(connection: Connection, project: str | None, limit: int) -> list[Attachment]:
-    query = select(block_attachments).order_by(block_attachments.c.created_at.desc()).limit(limit)
-    if project is not None:
-        query = query.where(block_attachments.c.project == project)
-    return [Attachment(**row._mapping) for row in connection.execute(query)]  # noqa: SLF001 - as above
+def attachments(connection: Connection, project: str | None, listing: Listing) -> tuple[list[Attachment], int | None]:
+    found, count = _LISTED_ATTACHMENTS.page(connection, project, listing)
+    return [Attachment(**row._mapping) for row in found], count  # noqa: SLF001 - as above
+
+
+_IS_ATTACHED = case((block_attachments.c.attached_at.is_(None), "reserved"), else_="attached")
+_LISTED_ATTACHMENTS = Listed(
+    "Volume attachment",
+    select(block_attachments),
+    block_attachments.c.project,
+    {
+        "id": block_attachments.c.id,
+        "created_at": block_attachments.c.created_at,
+        "volume_id": block_attachments.c.volume_id,
+    },
+    {
+        "id": block_attachments.c.id,
+        "volume_id": block_attachments.c.volume_id,
+        "instance_id": block_attachments.c.instance_id,
+        "attach_status": _IS_ATTACHED,
+        "status": _IS_ATTACHED,
+    },
+    frozenset({"id", "volume_id"}),
+)
 
 
 _IS_READ = exists().where(
