@@ -105,7 +105,7 @@ class _Shape:
 
 @lru_cache(_SHAPES_KEPT)
 def _one(listed: Listed, is_scoped: bool) -> Select[Any]:  # noqa: FBT001 - a key of the cache
-    return _visible(listed, listed.shown, is_scoped=is_scoped).where(listed.sort["id"] == bindparam("marker"))
+    return _visible(listed, is_scoped=is_scoped).where(listed.sort["id"] == bindparam("marker"))
 
 
 @lru_cache(_SHAPES_KEPT)
@@ -117,7 +117,7 @@ def _counted(listed: Listed, shape: _Shape) -> Select[Any]:
 @lru_cache(_SHAPES_KEPT)
 def _marker(listed: Listed, shape: _Shape) -> Select[Any]:
     columns = [listed.sort[key].label(f"at_{number}") for number, (key, _) in enumerate(shape.order)]
-    visible = _visible(listed, listed.shown, is_scoped=shape.is_scoped)
+    visible = _visible(listed, is_scoped=shape.is_scoped)
     return visible.with_only_columns(*columns).where(listed.sort["id"] == bindparam("marker"))
 
 
@@ -131,12 +131,12 @@ def _page(listed: Listed, shape: _Shape) -> Select[Any]:
     return found.limit(bindparam("page")).offset(bindparam("skipped"))
 
 
-def _visible(listed: Listed, query: Select[Any], *, is_scoped: bool) -> Select[Any]:
-    return query.where(listed.project == bindparam("of_project")) if is_scoped else query
+def _visible(listed: Listed, *, is_scoped: bool) -> Select[Any]:
+    return listed.shown.where(listed.project == bindparam("of_project")) if is_scoped else listed.shown
 
 
 def _matching(listed: Listed, shape: _Shape) -> Select[Any]:
-    query = _visible(listed, listed.shown, is_scoped=shape.is_scoped)
+    query = _visible(listed, is_scoped=shape.is_scoped)
     if shape.is_scoped and not listed.indexed.isdisjoint(shape.filters):
         # SQLite would rather look at all of a project in order; what it has to work out has no index.
         query = listed.shown.where(func.coalesce(listed.project, "") == bindparam("of_project"))
