@@ -43,7 +43,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 _BUSY_TIMEOUT_MS = 30_000
 _READERS = 2
-_ONLY_READS = "only_reads"
 
 
 class Catalog:
@@ -55,7 +54,7 @@ class Catalog:
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
-        self._reading = engine.execution_options(**{_ONLY_READS: True})
+        self._reading = engine.execution_options(only_reads=True)
         self._clock = clock
         self.condition = Condition(self._run)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="catalog")
@@ -372,7 +371,7 @@ def engine_of(url: str) -> Engine:
 def _begin_sqlite(connection: Connection) -> None:
     driver_connection = connection.connection.driver_connection
     assert driver_connection is not None
-    only_reads = connection.get_execution_options().get(_ONLY_READS, False)
+    only_reads = connection.get_execution_options().get("only_reads", False)
     # Take the write lock at once: a transaction that reads first and then writes could not wait for it.
     driver_connection.execute("BEGIN" if only_reads else "BEGIN IMMEDIATE")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from operator import eq, ge, gt, le, lt, ne
@@ -16,7 +16,7 @@ from backupd.errors import InvalidRequest, NotFound
 Columns = Mapping[str, ColumnElement[Any]]
 _Order = tuple[tuple[str, bool], ...]
 _SHAPES_KEPT = 256
-_COMPARED = {"gt": gt, "gte": ge, "lt": lt, "lte": le, "eq": eq, "neq": ne}
+_COMPARED: Mapping[str, Callable[[Any, Any], ColumnElement[bool]]] = {"gt": gt, "gte": ge, "lt": lt, "lte": le, "eq": eq, "neq": ne}
 
 
 @dataclass(frozen=True, eq=False, slots=True)
