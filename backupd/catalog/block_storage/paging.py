@@ -16,7 +16,14 @@ from backupd.errors import InvalidRequest, NotFound
 Columns = Mapping[str, ColumnElement[Any]]
 _Order = tuple[tuple[str, bool], ...]
 _SHAPES_KEPT = 256
-_COMPARED: Mapping[str, Callable[[Any, Any], ColumnElement[bool]]] = {"gt": gt, "gte": ge, "lt": lt, "lte": le, "eq": eq, "neq": ne}
+_COMPARED: Mapping[str, Callable[[Any, Any], ColumnElement[bool]]] = {
+    "gt": gt,
+    "gte": ge,
+    "lt": lt,
+    "lte": le,
+    "eq": eq,
+    "neq": ne,
+}
 
 
 @dataclass(frozen=True, eq=False, slots=True)
