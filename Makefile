@@ -26,7 +26,8 @@ SUITES_SERVERS := $(wildcard $(patsubst %,tests/contract/test_%*.py,csi gcs lvm 
 	$(addprefix tests/integration/,targets sources clients)
 SUITES_SERIAL := $(addprefix tests/,integration acceptance)
 
-.PHONY: help setup servers demo test unit lint type simulate suites bench bench-targets bench-collect bench-cinder clean
+.PHONY: help setup servers demo test unit lint type simulate suites bench bench-targets bench-guest bench-collect \
+	bench-peers bench-curves bench-cinder clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -88,9 +89,21 @@ bench-targets: $(SERVERS) ## measure each target against the leanest client of i
 bench-collect: $(READY) ## measure a collection: make bench-collect CHUNKS=1000000
 	$(BIN)/python -m bench.collection $(if $(CHUNKS),--chunks $(CHUNKS))
 
+bench-guest: $(SERVERS) ## measure what a guest notices of a backup, and of qemu-img convert
+	$(BIN)/python -m bench.guest
+
+bench-peers: $(SERVERS) ## compare with other tools on one disk: make bench-peers SIZE=small ROUNDS=1 ONLY=backupd,borg
+	scripts/prepare-peers $(PYTHON) .peers
+	$(BIN)/python -m bench.peers --size $(or $(SIZE),full) --rounds $(or $(ROUNDS),3) $(if $(ONLY),--only $(ONLY))
+
+bench-curves: $(READY) ## measure and draw the pictures of docs/performance.md
+	$(INSTALL) --editable '.[bench]'
+	$(BIN)/python -m bench.peers.curves
+	$(BIN)/python -m bench.peers.plots .peers/curves.json docs/performance
+
 bench-cinder: $(READY) ## measure the pages of a list of 100,000 backups
 	$(BIN)/python -m bench.cinder_lists
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) .clients .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis build dist *.egg-info
+	rm -rf $(VENV) .clients .peers .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis build dist *.egg-info
 	find $(PACKAGES) tests bench -name __pycache__ -prune -exec rm -rf {} +

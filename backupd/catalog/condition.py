@@ -68,12 +68,22 @@ class Condition:
         """Return how much was scrubbed since then."""
         return await self._run(_scrubbed_bytes, target, prefix, since)
 
-    async def scrubbed(self, scope: Scope, key: str, at: datetime, found: Sequence[Damage]) -> int:
+    async def listed_bytes(self, target: str, prefix: str) -> int:
+        """Return how much the last listing showed."""
+        query = select(func.coalesce(func.sum(scrubs.c.size_bytes), 0))
+        mine = query.where(scrubs.c.target == target, _starts_with(prefix))
+        found: int = await self._run(lambda connection: int(connection.execute(mine).scalar_one()))
+        return found
+
+    async def scrubbed(
+        self, scope: Scope, key: str, at: datetime, found: Sequence[Damage], *, size_bytes: int | None = None
+    ) -> int:
         """Write down that an object was scrubbed, and what is wrong with it now; return what was wrong before.
 
-        ``key`` is the object's within its repository. Clean objects have no damage any more.
+        ``key`` is the object's within its repository. Clean objects have no damage any more. ``size_bytes`` is what it
+        has, if it is there.
         """
-        return await self._run(_scrubbed, scope, key, at, found)
+        return await self._run(_scrubbed, scope, key, at, found, size_bytes)
 
     async def add_damages(self, found: Sequence[Damage]) -> None:
         """Write down damage of objects, such as those that are lost."""
@@ -218,9 +228,12 @@ def _scrubbed_bytes(connection: Connection, target: str, prefix: str, since: dat
     return int(connection.execute(select(func.coalesce(func.sum(scrubs.c.size_bytes), 0)).where(mine)).scalar_one())
 
 
-def _scrubbed(connection: Connection, scope: Scope, key: str, at: datetime, found: Sequence[Damage]) -> int:
+def _scrubbed(
+    connection: Connection, scope: Scope, key: str, at: datetime, found: Sequence[Damage], size_bytes: int | None
+) -> int:
     mine = and_(scrubs.c.target == scope.target, scrubs.c.key == scope.prefix + key)
-    connection.execute(update(scrubs).where(mine).values(scrubbed_at=at))
+    values = {"scrubbed_at": at} | ({} if size_bytes is None else {"size_bytes": size_bytes})
+    connection.execute(update(scrubs).where(mine).values(**values))
     before = _clear(connection, scope, key)
     _add_damages(connection, found)
     return before

@@ -150,7 +150,7 @@ class Locating:
         )
         inspected = await scrub.inspect(key)
         if inspected is not None:
-            await record(self._resources, self._scope, key, inspected.findings)
+            await record(self._resources, self._scope, key, inspected.findings, size_bytes=inspected.size_bytes)
             await self._load()
 
     async def _add_lost(self, key: str, message: str) -> None:

@@ -144,7 +144,8 @@ class _Recorder:
         findings = inspected.findings
         if inspected.key == layout.REPOSITORY and self._with_keys and not findings:
             findings = await self._check_description()
-        before = await record(self._resources, self._scope, inspected.key, findings)
+        size_bytes = inspected.size_bytes
+        before = await record(self._resources, self._scope, inspected.key, findings, size_bytes=size_bytes)
         self._pending.discard(inspected.key)
         self._tally.objects += 1
         self._tally.scrubbed_bytes += inspected.size_bytes

@@ -7,7 +7,7 @@ collection only reads more.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,6 +54,7 @@ class MarkedPack(NamedTuple):
     live_bytes: int
     is_in_use: bool
     is_abandoned: bool
+    number: int
 
 
 class UnreadNode(NamedTuple):
@@ -178,10 +179,10 @@ class Marks:
         found = self._connection.execute(f"{_PACKS} WHERE id = ? GROUP BY number", (pack_id,)).fetchone()
         return None if found is None else _marked(found)
 
-    def packs(self) -> Iterator[MarkedPack]:
-        """Yield every pack that was there. Nothing else may be asked for meanwhile."""
-        for row in self._connection.execute(f"{_PACKS} GROUP BY number"):
-            yield _marked(row)
+    def packs(self, *, after: int, limit: int) -> list[MarkedPack]:
+        """Return some packs that were there, by number, those behind ``after``; numbers begin with 1."""
+        query = f"{_PACKS} WHERE number > ? GROUP BY number ORDER BY number LIMIT ?"
+        return [_marked(row) for row in self._connection.execute(query, (after, limit))]
 
     def live_frames(self, pack_id: bytes) -> list[tuple[int, int]]:
         """Return offset and length of each frame of a pack that some tree needs."""
@@ -189,9 +190,10 @@ class Marks:
         query = "SELECT offset, length FROM frames WHERE pack = ? ORDER BY offset"
         return [] if number is None else self._connection.execute(query, (number,)).fetchall()
 
-    def unneeded_forwards(self) -> list[tuple[bytes, int]]:
-        """Return the packs whose forwards no tree needs, with the sizes of those."""
-        return self._connection.execute("SELECT pack, size FROM forwards WHERE is_needed = 0").fetchall()
+    def forwards(self, *, is_needed: bool, after: bytes, limit: int) -> list[tuple[bytes, int]]:
+        """Return some packs whose forwards some tree needs, or none does, with the sizes of those; by id."""
+        query = "SELECT pack, size FROM forwards WHERE is_needed = ? AND pack > ? ORDER BY pack LIMIT ?"
+        return self._connection.execute(query, (is_needed, after, limit)).fetchall()
 
     def is_needed(self, pack_id: bytes) -> bool:
         """Tell whether some tree needs the forward of a pack."""
@@ -256,7 +258,7 @@ class Marks:
 # What a pack would be long that held only what lives: then a pack that is all alive is as long as it is.
 _PACKS = (
     f"SELECT id, size, coalesce(sum(length + {ENTRY_SIZE_BYTES}) + {TRAILER_SIZE_BYTES}, 0),"  # noqa: S608 - constants
-    " is_in_use, is_abandoned"
+    " is_in_use, is_abandoned, number"
     " FROM packs LEFT JOIN frames ON pack = number"
 )
 
@@ -265,6 +267,6 @@ def _opened(path: Path) -> sqlite3.Connection:
     return open_scratch(path, schema=_SCHEMA, version=_VERSION, cache_size_kib=_CACHE_SIZE_KIB)
 
 
-def _marked(row: tuple[bytes, int, int, int, int]) -> MarkedPack:
-    pack_id, size, live, is_in_use, is_abandoned = row
-    return MarkedPack(pack_id, size, live, bool(is_in_use), bool(is_abandoned))
+def _marked(row: tuple[bytes, int, int, int, int, int]) -> MarkedPack:
+    pack_id, size, live, is_in_use, is_abandoned, number = row
+    return MarkedPack(pack_id, size, live, bool(is_in_use), bool(is_abandoned), number)

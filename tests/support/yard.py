@@ -16,6 +16,7 @@ from backupd.catalog.collections import Collections
 from backupd.catalog.store import Catalog
 from backupd.catalog.tables import backup_copies, backups
 from backupd.clock import Clock
+from backupd.collection import CollectionReport
 from backupd.config import AuditConfig
 from backupd.jobs.backup import BackupBody
 from backupd.jobs.collect import CollectBody
@@ -26,18 +27,7 @@ from backupd.jobs.replicate import ReplicateBody
 from backupd.jobs.resources import Resources
 from backupd.jobs.run import JobRun
 from backupd.jobs.worker import JobBody
-from backupd.model import (
-    Backup,
-    BackupMode,
-    BackupState,
-    CollectionReport,
-    Job,
-    JobKind,
-    JobState,
-    Progress,
-    RepositoryName,
-    Volume,
-)
+from backupd.model import Backup, BackupMode, BackupState, Job, JobKind, JobState, Progress, RepositoryName, Volume
 from backupd.pipeline.workers import Workers
 from backupd.repository import condemned, layout
 from backupd.repository.condemned import Condemnation
@@ -46,7 +36,7 @@ from backupd.repository.opened import Repositories
 from backupd.repository.repository import Repository
 from chunker.sources.base import Source
 from chunker.sources.memory import MemoryVolume
-from targets.base import ObjectInfo, SweepsOrphans, Target
+from targets.base import LocksObjects, ObjectInfo, SweepsOrphans, Target
 from targets.memory import MemoryTarget
 from targets.wrappers.observe import Observe
 from tests.support.builders import LEASE_S, PROJECT, START, make_backup, make_backup_type, make_job, make_volume
@@ -286,6 +276,7 @@ async def yard(
     clock: Clock | None = None,
     wrap: Callable[[Target], Target] = lambda target: target,
     drivers: Mapping[str, SweepsOrphans] = MappingProxyType({}),
+    lockers: Mapping[str, LocksObjects] = MappingProxyType({}),
 ) -> AsyncIterator[Yard]:
     """Open a daemon's part of a yard in ``root``; several of them may share ``stores``, each with its catalog."""
     stores = stores or {"local": MemoryTarget(), "other": MemoryTarget()}
@@ -318,7 +309,7 @@ async def yard(
             JobKind.DELETE: DeleteBody(resources),
             JobKind.COPY: CopyBody(resources),
             JobKind.REPLICATE: ReplicateBody(resources),
-            JobKind.COLLECT: CollectBody(resources, place / "collections", lambda _: live_share_min, drivers),
+            JobKind.COLLECT: CollectBody(resources, place / "collections", lambda _: live_share_min, drivers, lockers),
         }
         try:
             yield Yard(place, catalog, resources, bodies, stores, observed, disks)
