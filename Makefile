@@ -64,7 +64,8 @@ unit: $(READY) ## the quick tests only
 	$(PYTEST) -n 2 tests/unit
 
 simulate: $(READY) ## simulated days, as many as asked: make simulate SEED=7 SEEDS=1 DAYS=30
-	$(BIN)/backupd simulate --seed $(or $(SEED),0) --seeds $(or $(SEEDS),100) --days $(or $(DAYS),30)
+	$(BIN)/backupd simulate --seed $(or $(SEED),0) --seeds $(or $(SEEDS),100) --days $(or $(DAYS),30) \
+		--processes $(shell nproc)
 
 suites: $(SERVERS) $(CLIENTS) ## every test, without lint and type
 	$(PYTEST) -n 2 $(SUITES_PARALLEL) $(addprefix --ignore=,$(SUITES_SERVERS))

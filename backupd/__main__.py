@@ -72,10 +72,17 @@ def _parser() -> argparse.ArgumentParser:
         commands,
         "rebuild",
         "make a lost catalog again, from the targets and the master key",
-        lambda config, options: _in_loop(rebuild(config, without=options.without)),
+        lambda config, options: _in_loop(
+            rebuild(config, without=options.without, forget_writers=options.forget_writers)
+        ),
     )
     rebuilding.add_argument(
         "--without", action="append", default=[], metavar="TARGET", help="leave out a target that is gone"
+    )
+    rebuilding.add_argument(
+        "--forget-writers",
+        action="store_true",
+        help="no other daemon writes to these targets: collections need not think that the lost one still does",
     )
     _register_keys(commands.add_parser("key", help="the master keys; the daemon is stopped meanwhile"))
     simulation.add_arguments(

@@ -197,6 +197,15 @@ class Message:
     expires_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What a time in a list is to be: ``name`` ``comparison`` (gt, gte, lt, lte, eq, neq) ``value``."""
+
+    name: str
+    comparison: str
+    value: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
     """Which part of a list: ``sort`` has (key, is descending); ``marker`` is the last one seen, by id."""
@@ -207,7 +216,18 @@ class Listing:
     sort: tuple[tuple[str, bool], ...] = (("created_at", True),)
     filters: Mapping[str, str] = field(default_factory=dict)
     contains: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    moments: tuple[Moment, ...] = ()
     is_counted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeSummary:
+    """All volumes together; ``metadata`` has every value that some volume has of each key."""
+
+    count: int
+    size_gib: int
+    metadata: Mapping[str, list[str]]
 
 
 @dataclass(frozen=True, slots=True)

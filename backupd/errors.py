@@ -16,9 +16,8 @@ BackupdError
 ├── KeyMismatch         the key that is here is not the one that the repository needs
 ├── RepositoryMismatch  two targets that should hold one repository hold different ones
 ├── TargetUnfit         a target does not do what a promise hangs on; the message says which
-├── CorruptObject       a stored object is damaged or lost; the message names its key
-│   └── LostPack        a pack is not there; its frames may have been moved elsewhere
-└── SizeMismatch        the restore destination is too small
+└── CorruptObject       a stored object is damaged or lost; the message names its key
+    └── LostPack        a pack is not there; its frames may have been moved elsewhere
 """
 
 from __future__ import annotations
@@ -164,12 +163,6 @@ class CorruptObject(BackupdError):
 
 class LostPack(CorruptObject):
     """A pack is not there; its frames may have been moved elsewhere."""
-
-
-class SizeMismatch(BackupdError):
-    """The restore destination is smaller than the volume that was backed up."""
-
-    code = "restore.too_small"
 
 
 def shown(value: object) -> str:

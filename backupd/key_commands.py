@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from backupd.errors import BackupdError, Conflict, KeyMismatch
 from backupd.repository import key_text, keyring, layout
 from backupd.repository.keyring import Keyring
 from backupd.repository.rewrapping import Rewrapped, master_keys_of, renew_previous, rewrap
+from backupd.repository.survey import owners_on
 from backupd.state_dir import locked
 from chunker.errors import UnknownFormat
 from targets.base import Target
@@ -61,7 +62,7 @@ def take_in(config: Config, *, origin: Path | None) -> list[str]:
         known = _known(state.master_key)
         fresh = {keyring.fingerprint(key): key for key in found if keyring.fingerprint(key) not in known}
         if fresh:
-            keyring.store(state.master_key, [*known.values(), *fresh.values()])
+            _store(state.master_key, [*known.values(), *fresh.values()])
     return [
         *(f"{one} was added" for one in fresh),
         *(f"{one} was there already" for one in map(keyring.fingerprint, found) if one in known),
@@ -74,7 +75,7 @@ async def rotate(config: Config) -> list[str]:
         ring = keyring.load(state.master_key)
         keys = [keyring.new_key(), *(ring.key(one) for one in ring.fingerprints)]
         # The ring first: from here on either key opens what it must, whenever this stops.
-        ring = keyring.store(state.master_key, keys)
+        ring = _store(state.master_key, keys)
         lines = [f"{ring.current_fingerprint} is the current key now; keep a copy of it: backupd key export"]
         return lines + await _rewrap(config, ring)
 
@@ -92,28 +93,36 @@ async def retire(config: Config, fingerprint: str) -> list[str]:
         ring.key(fingerprint)
         if fingerprint == ring.current_fingerprint:
             raise Conflict(f"key {fingerprint} is the current one; expected one that a rotation has replaced")
-        async with _repositories(config) as places:
+        async with _targets(config) as targets:
+            # An error of a target ends it: nobody knows which key is needed there.
+            places = {where: store for name in targets for where, store in await _repositories(name, targets[name])}
             for where, store in places.items():
                 if fingerprint in await master_keys_of(store):
                     raise Conflict(f"key {fingerprint} is needed by {where}\nHINT: backupd key rewrap")
             for store in places.values():
                 await renew_previous(store)
-        keyring.store(state.master_key, [ring.key(one) for one in ring.fingerprints if one != fingerprint])
+        _store(state.master_key, [ring.key(one) for one in ring.fingerprints if one != fingerprint])
     return [f"{fingerprint} is in the key file no longer; its copies elsewhere are yours to destroy"]
 
 
 async def _rewrap(config: Config, ring: Keyring) -> list[str]:
     """Return a line for each repository, and one more that says whether the old keys are still needed."""
     lines, failed = [], []
-    async with _repositories(config) as places:
-        for where, store in places.items():
+    async with _targets(config) as targets:
+        for name, target in targets.items():
             try:
-                outcome = await rewrap(store, ring)
-            except (BackupdError, TargetError, UnknownFormat) as error:
-                failed.append(f"{where}: NOT rewrapped: {error}")
+                places = await _repositories(name, target)
+            except TargetError as error:
+                failed.append(f"target {name}: NOT rewrapped: {error}")
                 continue
-            if outcome is not Rewrapped.ABSENT:
-                lines.append(f"{where}: {outcome}")
+            for where, store in places:
+                try:
+                    outcome = await rewrap(store, ring)
+                except (BackupdError, TargetError, UnknownFormat) as error:
+                    failed.append(f"{where}: NOT rewrapped: {error}")
+                    continue
+                if outcome is not Rewrapped.ABSENT:
+                    lines.append(f"{where}: {outcome}")
     if failed:
         raise _Incomplete("\n".join([*lines, *failed, "HINT: both keys stay in the ring; then: backupd key rewrap"]))
     return [*lines, "every repository is under the current key"]
@@ -126,20 +135,28 @@ class _Incomplete(BackupdError):
 
 
 @asynccontextmanager
-async def _repositories(config: Config) -> AsyncIterator[Mapping[str, Target]]:
-    """Lend every place where a repository may be, by a name for people."""
+async def _targets(config: Config) -> AsyncIterator[Mapping[str, Target]]:
     async with AsyncExitStack() as stack:
         opened = await open_targets(config, SystemClock(), stack)
-        yield {
-            f"target {name}: {prefix}": Prefix(one.limited, prefix)
-            for name, one in opened.items()
-            for project in dict.fromkeys(["default", *config.projects])
-            for prefix in (layout.prefix(project, is_encrypted=is_encrypted) for is_encrypted in (True, False))
-        }
+        yield {name: one.limited for name, one in opened.items()}
+
+
+async def _repositories(name: str, target: Target) -> list[tuple[str, Target]]:
+    """Return every place on a target where a repository is, with a name for people. TargetError."""
+    prefixes = [layout.prefix(project, is_encrypted=is_encrypted) for project, is_encrypted in await owners_on(target)]
+    return [(f"target {name}: {prefix}", Prefix(target, prefix)) for prefix in prefixes]
 
 
 def _path(config: Config) -> Path:
     return config.daemon.state_dir / "master.key"
+
+
+def _store(path: Path, keys: Sequence[bytes]) -> Keyring:
+    try:
+        return keyring.store(path, keys)
+    except OSError as error:
+        reason = (error.strerror or type(error).__name__).lower()
+        raise KeyMismatch(f"{path}: cannot be written: {reason}; it is as it was") from error
 
 
 def _known(path: Path) -> dict[str, bytes]:

@@ -310,13 +310,15 @@ class RepositoryName:
 class CondemnedKind(StrEnum):
     """``foreign``: condemned by the daemons of another catalog; to be left alone, and not to be relied on.
 
-    ``leaving``: of a write that was not finished when a collection looked.
+    ``leaving``: of a write that was not finished when a collection looked. ``moved``: not condemned but compacted away;
+    known for as long as its forward is there, whatever listings show.
     """
 
     PACK = "pack"
     FORWARD = "forward"
     FOREIGN = "foreign"
     LEAVING = "leaving"
+    MOVED = "moved"
 
 
 class Reason(StrEnum):
@@ -355,7 +357,8 @@ class CollectionReport:
     """What a collection found and did, in all repositories of a project on a target together.
 
     ``condemned``, ``reprieved``, ``deleted`` and ``compacted`` count packs; a compacted one is deleted, too.
-    ``findings`` are some of what is condemned, ``findings_count`` counts all. Nothing is deleted while there are
+    ``locked_packs`` are not needed and cannot be deleted yet; ``relocked`` objects were locked for longer. ``findings``
+    are some of what is condemned, ``findings_count`` counts all. Nothing is deleted while there are
     ``foreign_writers`` or jobs that it is ``waiting_for``.
     """
 
@@ -371,6 +374,8 @@ class CollectionReport:
     forwards: int = 0
     deleted_forwards: int = 0
     leavings: int = 0
+    locked_packs: int = 0
+    relocked: int = 0
     waiting_for: tuple[str, ...] = ()
     foreign_writers: tuple[str, ...] = ()
     findings_count: int = 0

@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -24,7 +25,7 @@ from backupd.pipeline.progress import ProgressMeter
 from backupd.pipeline.restore import RestorePipeline
 from backupd.pipeline.salvage import DamagedRanges
 from backupd.pipeline.workers import Workers
-from backupd.repository import key_text
+from backupd.repository import key_text, layout
 from backupd.repository.survey import Published, Survey, survey
 from chunker.destinations.open import open_destination
 from chunker.errors import ChunkerError
@@ -35,6 +36,7 @@ from targets.wrappers.retry import Retry
 _MEMORY_BYTES = 128 * 1024**2
 _RETRIES_MAX = 12
 _TIMEOUT_S = 60.0
+_FAILED, _INVALID, _NOT_FOUND = 1, 2, 4  # As of every other command of backupctl.
 _COLUMNS = ("volume", "created_at", "mode", "size_bytes", "name", "id")
 
 
@@ -64,7 +66,7 @@ async def run(arguments: Sequence[str]) -> int:
 
 def _failed(error: BaseException) -> int:
     print(f"backupctl: {error}", file=sys.stderr)  # noqa: T201 - a command says why it ends
-    return 1
+    return _INVALID if isinstance(error, InvalidRequest) else _NOT_FOUND if isinstance(error, NotFound) else _FAILED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -76,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     shared.add_argument(
         "--option", action="append", default=[], metavar="NAME=VALUE", help="option of the target; VALUE may be JSON"
     )
-    shared.add_argument("--project", default="default", help="whose backups")
+    shared.add_argument("--project", type=_project, default="default", help="whose backups")
     listing = verbs.add_parser("list", parents=[shared], help="list the backups that a target has")
     listing.add_argument("--json", action="store_true", help="print JSON")
     listing.set_defaults(run=_list)
@@ -84,13 +86,25 @@ def _parser() -> argparse.ArgumentParser:
     which = restoring.add_mutually_exclusive_group()
     which.add_argument("--backup", metavar="ID", help="this backup")
     which.add_argument("--volume", metavar="NAME", help="the latest backup of this volume, by name or id")
-    restoring.add_argument("--to", required=True, type=Path, metavar="PATH", help="a new file, or a block device")
+    restoring.add_argument("--to", required=True, type=_path, metavar="PATH", help="a new file, or a block device")
     restoring.add_argument("--overwrite", action="store_true", help="destroy what is on the block device")
     restoring.add_argument(
         "--allow-damaged", action="store_true", help="restore what is left, with zeros where nothing is; lists those"
     )
     restoring.set_defaults(run=_restore)
     return parser
+
+
+def _path(text: str) -> Path:
+    return Path(text).absolute()
+
+
+def _project(text: str) -> str:
+    try:
+        layout.prefix(text, is_encrypted=True)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 async def _list(options: argparse.Namespace) -> None:
@@ -113,8 +127,15 @@ async def _restore(options: argparse.Namespace) -> None:
         workers = Workers(os.cpu_count() or 1, spare_count=1)
         damaged = DamagedRanges() if options.allow_damaged else None
         try:
-            destination = await workers.run(
-                open_destination, options.to, manifest.size_bytes, restore_id=str(uuid4()), overwrite=options.overwrite
+            destination = await workers.opened(
+                partial(
+                    open_destination,
+                    options.to,
+                    manifest.size_bytes,
+                    restore_id=str(uuid4()),
+                    overwrite=options.overwrite,
+                ),
+                lambda made: made.abort(),
             )
             await RestorePipeline(
                 manifest=manifest,
@@ -139,7 +160,7 @@ async def _surveyed(options: argparse.Namespace) -> AsyncIterator[Survey]:
     target = open_target(options.url, **_options(options.option))
     try:
         retried = Retry(target, retries_max=_RETRIES_MAX, timeout_s=_TIMEOUT_S, sleep=SystemClock().sleep)
-        found = await survey({options.url: retried}, [options.project], keyring)
+        found = await survey({options.url: retried}, keyring, project=options.project)
         if not found.repositories:
             problems = "".join(f"\n{problem}" for problem in found.problems)
             raise CorruptObject(f"the target has no repository of project {options.project} that can be read{problems}")

@@ -16,6 +16,7 @@ from backupd.clock import SystemClock
 from backupd.config import Config
 from backupd.configured_targets import open_targets
 from backupd.errors import Conflict
+from backupd.jobs.enlisting import forget_writer
 from backupd.model import (
     DEFAULT_COMPRESSION_LEVEL,
     Backup,
@@ -26,7 +27,7 @@ from backupd.model import (
     Statistics,
     Volume,
 )
-from backupd.repository import keyring
+from backupd.repository import keyring, layout
 from backupd.repository.survey import Published, Survey, survey
 from backupd.state_dir import StateDir, locked
 from chunker.sources.address import Address
@@ -37,8 +38,10 @@ _PARTIAL = "rebuild.partial"
 _log = logging.getLogger(__name__)
 
 
-async def rebuild(config: Config, *, without: Collection[str] = ()) -> list[str]:
+async def rebuild(config: Config, *, without: Collection[str] = (), forget_writers: bool = False) -> list[str]:
     """Make the catalog of ``config`` again and return what is to be told.
+
+    ``forget_writers``: no daemon but that of the lost catalog has written to these targets, and it is gone for good.
 
     Conflict when there is a catalog; KeyMissing without the key file. A target that does not answer fails it, since
     its backups would be unknown from then on, unless it is left out by name.
@@ -50,9 +53,19 @@ async def rebuild(config: Config, *, without: Collection[str] = ()) -> list[str]
         async with AsyncExitStack() as stack:
             opened = await open_targets(_left(config, without), SystemClock(), stack)
             targets: dict[str, Target] = {name: one.limited for name, one in opened.items()}
-            found = await survey(targets, [*dict.fromkeys(["default", *config.projects])], ring)
+            found = await survey(targets, ring)
+            if forget_writers:
+                await _forget_writers(found)
         await _write(state, found, order=list(config.targets))
     return _told(found)
+
+
+async def _forget_writers(found: Survey) -> None:
+    for repository in found.repositories.values():
+        store = repository.target
+        writers = [layout.catalog_id(info.key) async for info in store.list(layout.WRITERS)]
+        for catalog_id in filter(None, writers):
+            await forget_writer(store, catalog_id)
 
 
 def _left(config: Config, without: Collection[str]) -> Config:

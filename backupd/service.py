@@ -57,7 +57,7 @@ from backupd.state_dir import StateDir, locked
 from chunker.errors import SourceMisconfigured
 from chunker.sources.base import Source
 from chunker.sources.open import Sources
-from targets.base import SweepsOrphans, Target
+from targets.base import LocksObjects, SweepsOrphans, Target
 from targets.probe import ServerClock
 
 _LEASE_S = 30.0
@@ -100,9 +100,9 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
         stack.callback(workers.close)
         executor = stack.enter_context(ThreadPoolExecutor(_APPLICATION_THREADS, thread_name_prefix="application"))
         published: asyncio.Queue[Job] = asyncio.Queue(_PUBLISHED_MAX)
-        drivers = {name: one.bare for name, one in opened.items() if isinstance(one.bare, SweepsOrphans)}
+        bare = {name: one.bare for name, one in opened.items()}
         resources = _resources(config, clock, catalog, sources, repositories, workers)
-        worker = _worker(config, state, resources, fitness, published, drivers)
+        worker = _worker(config, state, resources, fitness, published, bare)
         application = build_application(
             catalog=catalog,
             clock=clock,
@@ -174,7 +174,7 @@ def _worker(
     resources: Resources,
     fitness: Fitness,
     published: asyncio.Queue[Job],
-    drivers: Mapping[str, SweepsOrphans],
+    bare: Mapping[str, Target],
 ) -> Worker:
     daemon = config.daemon
     bodies: dict[JobKind, JobBody] = {
@@ -193,7 +193,8 @@ def _worker(
             resources,
             state.collections,
             lambda target: config.targets[target].collect_live_share_min,
-            drivers,
+            drivers={name: one for name, one in bare.items() if isinstance(one, SweepsOrphans)},
+            lockers={name: one for name, one in bare.items() if isinstance(one, LocksObjects)},
         ),
     }
     # The state directory is locked, so whatever this owner still holds is what it held when it died.

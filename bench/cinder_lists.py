@@ -1,4 +1,8 @@
-"""How long a page of a list of 100,000 backups takes over HTTP, with 8 clients and with 1."""
+"""How long a page of a list of 100,000 backups takes over HTTP, alone and while 200 clients work.
+
+The daemon is a process of its own; the clients share the machine with it. An open load has a rate: each client begins
+its next request at its time, late or not. A closed one asks again at once, and measures throughput.
+"""
 
 from __future__ import annotations
 
@@ -7,41 +11,49 @@ import json
 import random
 import statistics
 import tempfile
-import time
 import uuid
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-from aiohttp import web
 from sqlalchemy import Connection, insert
 
-from backupd.api import build_app
-from backupd.application import build_application
 from backupd.block_storage import BackupDetails
 from backupd.catalog import rows
 from backupd.catalog.block_storage.tables import block_backups
 from backupd.catalog.store import Catalog
 from backupd.catalog.tables import backups
 from backupd.clock import SystemClock
-from backupd.config import Config, DaemonConfig, PathsConfig
 from backupd.model import Backup, BackupMode, BackupState
-from chunker.sources.open import Sources
+from tests.support.daemon import Place, serving
 
 BACKUPS = 100_000
-PAGES = 1000
+PAGES = 500
+CLIENTS = 200
+LOAD_S = 60.0
+RATES = (50, 100, 200)
 PROJECT = "web"
 _HEADERS = {"OpenStack-API-Version": "volume 3.71"}
+_MORE = """
+[backup_types.standard]
+target = "local"
+[policy]
+default_backup_type = "standard"
+[block_storage]
+volumes_dir = "{root}/volumes"
+"""
 
 
-def fill(connection: Connection) -> list[str]:
+def fill(connection: Connection, count: int = BACKUPS) -> list[str]:
     """Add the backups of a project and return their ids."""
     start, ids = SystemClock().now(), []
-    for first in range(0, BACKUPS, 1000):
-        found = [_backup(start + timedelta(seconds=number)) for number in range(first, first + 1000)]
+    for first in range(0, count, 1000):
+        found = [_backup(start + timedelta(milliseconds=number)) for number in range(first, first + 1000)]
         ids += [one.id for one in found]
         connection.execute(insert(backups), [rows.from_backup(one) for one in found])
         details = [
@@ -73,57 +85,145 @@ def _backup(created_at: Any) -> Backup:
     )
 
 
-async def measure(url: str, ids: list[str], *, clients: int, limit: int) -> dict[str, float]:
-    """Return percentiles of the time that a page takes, somewhere in the list."""
-    draw, took_ms = random.Random(1), []
+class Asked:
+    """What was asked for and how long the answers took, by what it was."""
 
-    async def ask(session: aiohttp.ClientSession) -> None:
-        for _ in range(PAGES // clients):
-            path = f"/v3/{PROJECT}/backups/detail?limit={limit}&marker={draw.choice(ids)}"
-            started = time.perf_counter()
-            async with session.get(url + path, headers=_HEADERS) as response:
-                assert response.status == 200
-                await response.read()
-            took_ms.append((time.perf_counter() - started) * 1000)
+    def __init__(self, url: str, session: aiohttp.ClientSession, ids: list[str]) -> None:
+        self._url = f"{url}/v3/{PROJECT}"
+        self._session = session
+        self._clock = SystemClock()
+        self._draw = random.Random(1)
+        self.ids = ids
+        self.took_ms: dict[str, list[float]] = {}
+        self.statuses: Counter[int] = Counter()
 
-    async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
-        for _ in range(clients):
-            group.create_task(ask(session))
+    async def ask(self, what: str, method: str, path: str, body: Any = None, *, due_s: float | None = None) -> Any:
+        """Ask; the time counts from when the request was due."""
+        started_s = due_s or self._clock.monotonic()
+        async with self._session.request(method, self._url + path, json=body, headers=_HEADERS) as response:
+            text = await response.read()
+        self.took_ms.setdefault(what, []).append((self._clock.monotonic() - started_s) * 1000)
+        self.statuses[response.status] += 1
+        return json.loads(text) if text else None
+
+    async def page(self, limit: int, *, what: str = "list", due_s: float | None = None) -> None:
+        """Ask for a page somewhere in the list."""
+        path = f"/backups/detail?limit={limit}&marker={self._draw.choice(self.ids)}"
+        await self.ask(what, "GET", path, due_s=due_s)
+
+    async def by_name(self) -> None:
+        """Look for one backup as the clients do."""
+        await self.ask("list", "GET", f"/backups/detail?name={self._draw.choice(self.ids)}")
+
+    def summary(self, elapsed_s: float) -> dict[str, Any]:
+        """Return throughput and percentiles."""
+        count = sum(self.statuses.values())
+        shown = {what: percentiles(took_ms) for what, took_ms in sorted(self.took_ms.items())}
+        statuses = {str(status): number for status, number in sorted(self.statuses.items())}
+        return {"requests_per_s": round(count / elapsed_s, 1), "statuses": statuses, **shown}
+
+
+def percentiles(took_ms: list[float]) -> dict[str, float]:
+    """Return what half and what all but a hundredth of the answers took."""
     cuts = statistics.quantiles(took_ms, n=100)
-    return {"p50_ms": round(cuts[49], 1), "p99_ms": round(cuts[98], 1), "max_ms": round(max(took_ms), 1)}
+    return {"count": len(took_ms), "p50_ms": round(cuts[49], 1), "p99_ms": round(cuts[98], 1)}
+
+
+async def side_by_side(clients: int, one: Callable[[int], Awaitable[None]]) -> float:
+    """Run the clients and return how long it took all of them."""
+    clock = SystemClock()
+    started_s = clock.monotonic()
+    async with asyncio.TaskGroup() as group:
+        for number in range(clients):
+            group.create_task(one(number))  # type: ignore[arg-type]  # Each is a coroutine.
+    return clock.monotonic() - started_s
+
+
+async def alone(asked: Asked, *, clients: int, ask: Callable[[], Awaitable[None]]) -> dict[str, Any]:
+    """Ask for pages and for nothing else."""
+
+    async def one(_: int) -> None:
+        for _ in range(PAGES // clients):
+            await ask()
+
+    return asked.summary(await side_by_side(clients, one))
+
+
+async def under_load(asked: Asked, *, interval_s: float) -> dict[str, Any]:
+    """Have many clients make, list, show and delete; each begins something every ``interval_s``, 0 is at once."""
+    clock = SystemClock()
+    until_s = clock.monotonic() + LOAD_S
+
+    async def one(number: int) -> None:
+        due_s = clock.monotonic() + random.Random(number).random() * (interval_s or 0.1)
+        volume = (await asked.ask("make a volume", "POST", "/volumes", {"volume": {"size": 1}}))["volume"]["id"]
+        mine: str | None = None
+        turn = number
+        while due_s < until_s:
+            await clock.sleep(max(0.0, due_s - clock.monotonic()))
+            if not interval_s:
+                due_s = clock.monotonic()
+            mine = await _step(asked, turn, volume, mine, due_s)
+            turn, due_s = turn + 1, due_s + interval_s
+        if mine is not None:
+            await asked.ask("delete", "POST", f"/backups/{mine}/action", {"os-force_delete": None})
+
+    return asked.summary(await side_by_side(CLIENTS, one))
+
+
+async def _step(asked: Asked, turn: int, volume: str, mine: str | None, due_s: float) -> str | None:
+    """Take the next step: a page and a look three times each, for each backup that is made and deleted."""
+    match turn % 8:
+        case 0 if mine is None:
+            new = {"backup": {"volume_id": volume, "name": f"turn {turn}"}}
+            made = await asked.ask("create", "POST", "/backups", new, due_s=due_s)
+            return str(made["backup"]["id"]) if "backup" in made else None
+        case 7 if mine is not None:
+            force = {"os-force_delete": None}
+            await asked.ask("delete", "POST", f"/backups/{mine}/action", force, due_s=due_s)
+            return None
+        case odd if odd % 2:
+            await asked.page(20, due_s=due_s)
+        case _:
+            await asked.ask("show", "GET", f"/backups/{mine or asked.ids[turn % len(asked.ids)]}", due_s=due_s)
+    return mine
+
+
+async def filled(place: Place) -> list[str]:
+    """Let a daemon make its keys and its catalog, and fill that."""
+    async with serving(place):
+        pass
+    catalog = await Catalog.open(f"sqlite:///{place.root}/state/catalog.db", SystemClock())
+    ids = await catalog._run(fill)  # noqa: SLF001 - no API makes so many in a minute
+    await catalog.aclose()
+    return ids
 
 
 async def main() -> None:
     """Fill a catalog, serve it, and print what was measured."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as place, ThreadPoolExecutor(2) as executor:
-        catalog, clock = await Catalog.open(f"sqlite:///{place}/catalog.db", SystemClock()), SystemClock()
-        ids = await catalog._run(fill)  # noqa: SLF001 - no API makes so many in a minute
-        config = Config(daemon=DaemonConfig(), paths=PathsConfig(), targets={})
-        application = build_application(
-            catalog=catalog,
-            clock=clock,
-            config=config,
-            sources=Sources({}),
-            observed={},
-            executor=executor,
-            wake=lambda: None,
-            sign=lambda text: text,
-        )
-        runner = web.AppRunner(build_app(application, health=dict, clock=clock, executor=executor))
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        found = {
-            f"{clients} client(s), pages of {limit}": await measure(url, ids, clients=clients, limit=limit)
-            for clients, limit in ((1, 20), (8, 20), (1, 100))
-        }
-        await runner.cleanup()
-        await catalog.aclose()
-        print(json.dumps({"backups": BACKUPS, "catalog_mib": _size_mib(Path(place)), "pages": found}, indent=1))
+    found: dict[str, Any] = {"backups": BACKUPS}
+    with tempfile.TemporaryDirectory(prefix="bench-") as directory:
+        place = Place(Path(directory), more=_MORE)
+        ids = await filled(place)
+        connector = aiohttp.TCPConnector(limit=0)
+        async with serving(place) as daemon, aiohttp.ClientSession(connector=connector) as session:
 
+            def asked() -> Asked:
+                return Asked(daemon.url, session, ids)
 
-def _size_mib(place: Path) -> int:
-    return sum(path.stat().st_size for path in place.iterdir()) // 2**20
+            for clients, limit in ((1, 20), (8, 20), (1, 100), (1, 1000)):
+                now = asked()
+                found[f"pages of {limit}, {clients} client(s)"] = await alone(
+                    now, clients=clients, ask=partial(now.page, limit)
+                )
+            now = asked()
+            found["by name, 1 client"] = await alone(now, clients=1, ask=now.by_name)
+            for rate in RATES:
+                found[f"{CLIENTS} clients, {rate} requests/s together"] = await under_load(
+                    asked(), interval_s=CLIENTS / rate
+                )
+            found[f"{CLIENTS} clients, as fast as they can"] = await under_load(asked(), interval_s=0)
+    print(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ from blake3 import blake3
 
 from chunker.keys import derive
 
-ID_SIZE_BYTES = 32
-
 
 class Kind(IntEnum):
     """What a frame holds."""

@@ -11,16 +11,15 @@ ChunkerError
 │   └── SourceTooShort      it ended before its size
 ├── DestinationError        a volume cannot be written as asked
 │   ├── DestinationMissing  there is no such directory or device
-│   ├── DestinationExists   the name is taken; nothing is ever overwritten
+│   ├── DestinationExists   the name is taken, and what has it is not to be replaced
 │   ├── DestinationTooSmall the device has fewer bytes than the volume
-│   ├── DestinationBusy     somebody else uses the device
+│   ├── DestinationBusy     somebody else uses the device or file
 │   ├── DestinationFull     no space is left
 │   └── DestinationUnwritable  the medium or the permissions refuse
 ├── CorruptFrame            a stored chunk is not what was stored
 ├── CorruptPack             a pack or its footer is damaged
 ├── CorruptNode             a node of a volume tree is damaged
-├── UnknownFormat           written by a version that this one cannot read
-└── WrongKey                the key is not the one that this was written with
+└── UnknownFormat           written by a version that this one cannot read
 """
 
 from __future__ import annotations
@@ -93,7 +92,7 @@ class DestinationMissing(DestinationError):
 
 
 class DestinationExists(DestinationError):
-    """The name is taken; nothing is ever overwritten."""
+    """The name is taken, and what has it is not to be replaced."""
 
     code = "destination.exists"
 
@@ -105,7 +104,7 @@ class DestinationTooSmall(DestinationError):
 
 
 class DestinationBusy(DestinationError):
-    """Somebody else is using the device."""
+    """Somebody else is using the device or file."""
 
     code = "destination.busy"
 
@@ -144,9 +143,3 @@ class UnknownFormat(ChunkerError):
     """The bytes were written in a format that this version cannot read."""
 
     code = "format.unknown"
-
-
-class WrongKey(ChunkerError):
-    """The key is not the one that the bytes were written with."""
-
-    code = "key.wrong"

@@ -11,7 +11,6 @@ from chunker.errors import CorruptNode, UnknownFormat
 VERSION = 1
 FANOUT_BITS = 9
 FANOUT = 1 << FANOUT_BITS
-LEVEL_MAX = 5  # 512^6 chunks of 64 KiB are more than a volume can have bytes in 64 bits of offset.
 _HEADER = struct.Struct("<BBH")
 _BITMAP_SIZE_BYTES = FANOUT // 8
 _POINTER = struct.Struct("<32s16sII")

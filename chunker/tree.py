@@ -49,6 +49,27 @@ class TreeReader:
             async for leaf in self._walk(root_slots, level, 0, first, end):
                 yield leaf
 
+    async def load_ahead(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Load the nodes on the way to the chunks of ``ranges``, all those of a level at once.
+
+        For a ``load`` that remembers them: each of ``ranges``, which are [first, end), is then read without waiting.
+        """
+        level = self._tree.height
+        pointers = {} if self._tree.root is None else {0: self._tree.root}
+        while pointers:
+            level -= 1
+            loaded = await self._load([*pointers.values()])
+            if level == 0:
+                return
+            above = {number: node.decode(level, plain) for number, plain in zip(pointers, loaded, strict=True)}
+            shift = level * FANOUT_BITS
+            wanted = {number for first, end in ranges for number in range(first >> shift, (end - 1 >> shift) + 1)}
+            pointers = {
+                number: pointer
+                for number in sorted(wanted)
+                if (pointer := above.get(number >> FANOUT_BITS, {}).get(number % FANOUT))
+            }
+
     async def _walk(self, slots: Slots, level: int, base: int, first: int, end: int) -> AsyncIterator[Slots]:
         shift = level * FANOUT_BITS
         low = max(0, (first - base) >> shift)

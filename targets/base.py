@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar, runtime_checkable
 
-from targets.errors import ShortRead
+from targets.errors import ObjectNotFound, ShortRead
 
 T = TypeVar("T")
 Body = bytes | bytearray | memoryview
@@ -97,6 +97,21 @@ class SweepsOrphans(Protocol):
         """Remove leavings; those that are gone, or have become an object, do no harm. Such a write fails for good."""
 
 
+@runtime_checkable
+class LocksObjects(Protocol):
+    """What a driver offers beside ``Target`` if what it stores may be locked: then nobody can delete it for a time."""
+
+    @property
+    def lock_s(self) -> float | None:
+        """How long each object is locked from when it is put; None when it is not."""
+
+    async def lock(self, keys: Sequence[str]) -> None:
+        """Lock objects from now on as if they were put now. Absent ones, and those locked for longer, stay so."""
+
+    async def locked(self, keys: Sequence[str]) -> set[str]:
+        """Return those of ``keys`` that cannot be deleted yet."""
+
+
 def flat_view(body: Body) -> memoryview:
     """Return the bytes of ``body`` without a copy; release it, so that the caller may resize its buffer."""
     view = memoryview(body)
@@ -116,6 +131,15 @@ def range_end(key: str, size_bytes: int, *, offset: int, length: int | None) -> 
     if end > size_bytes:
         raise ShortRead(f"{key}: expected bytes up to {end}, the object has {size_bytes}")
     return end
+
+
+async def exists(target: Target, key: str) -> bool:
+    """Tell whether the object is there."""
+    try:
+        await target.head(key)
+    except ObjectNotFound:
+        return False
+    return True
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from backupd.access import ROLES, Access, Caller
 from backupd.api.context import CALLER
-from backupd.api.identity import DEFAULT_PROJECT, Identity, Tokens
+from backupd.api.identity import OPERATOR, Identity, Tokens
 from backupd.errors import ConfigError, Unauthorized
 
 TOKEN_CHARACTERS_MIN = 16
@@ -49,7 +49,7 @@ def read_tokens(path: Path) -> Tokens:
 
 def _holder(words: list[str], where: str) -> Caller:
     if not words:
-        return Caller("operator", DEFAULT_PROJECT, frozenset({"admin"}))
+        return OPERATOR
     user, _, project = words[0].partition(":")
     roles = words[1].split(",")
     if not user or not project or not set(roles) <= set(ROLES):

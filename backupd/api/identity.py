@@ -10,6 +10,7 @@ from backupd.access import ADMIN, Caller
 from backupd.errors import Unauthorized
 
 DEFAULT_PROJECT = "default"
+OPERATOR = Caller("operator", DEFAULT_PROJECT, frozenset({ADMIN}))
 _NOBODY = "anonymous"
 
 
@@ -44,15 +45,12 @@ class NoIdentity:
 
 
 class Tokens:
-    """The tokens that are valid, and whose they are; it never shows them. One of nobody's is an administrator's."""
+    """The tokens that are valid, and whose they are; it never shows them."""
 
     is_local = False
     challenge = "Bearer"
 
-    def __init__(self, tokens: Mapping[str, Caller] | list[str]) -> None:
-        if isinstance(tokens, list):
-            operator = Caller("operator", DEFAULT_PROJECT, frozenset({ADMIN}))
-            tokens = dict.fromkeys(tokens, operator)
+    def __init__(self, tokens: Mapping[str, Caller]) -> None:
         self._callers = {token.encode(): caller for token, caller in tokens.items()}
 
     def find(self, token: str) -> Caller | None:
@@ -60,10 +58,6 @@ class Tokens:
         offered = token.encode(errors="surrogateescape")
         matches = [caller for known, caller in self._callers.items() if hmac.compare_digest(offered, known)]
         return matches[0] if matches else None
-
-    def accept(self, token: str) -> bool:
-        """Return whether ``token`` is valid."""
-        return self.find(token) is not None
 
     async def caller(self, token: str | None, project: str | None) -> Caller:
         found = self.find(token.strip()) if token else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ from backupd.clock import Clock
 from backupd.config import AuthConfig
 from backupd.errors import ConfigError, Unauthorized, Unavailable
 
+_log = logging.getLogger(__name__)
 _ANSWER_TIMEOUT_S = 10.0
 _REMEMBERED_MAX = 10_000
 _RENEWED_BEFORE_S = 60.0
@@ -78,6 +80,7 @@ class Keystone:
         if status == 404:
             return _Known(None, now_s + self._config.token_cache_s)
         if status != 200:
+            _log.warning("Keystone answers %d to the question whose a token is", status)
             raise Unavailable(_AWAY)
         try:
             found = body["token"]

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from backupd.block_storage import BackupDetails, Charge
 from backupd.catalog import audits, holds, rows
@@ -18,6 +18,59 @@ from backupd.errors import Conflict, no_such
 from backupd.model import Backup, BackupCopy, BackupResult, BackupState, CopyState, Job, JobKind, JobState
 from backupd.states import BACKUP, BackupEvent
 
+_ONE = select(backups).where(backups.c.id == bindparam("wanted"))
+_VOLUME = select(volumes.c.id).where(volumes.c.id == bindparam("wanted")).with_for_update()
+_IN_CREATION = select(backups.c.id).where(
+    backups.c.volume_id == bindparam("wanted"), backups.c.state == BackupState.CREATING
+)
+_STATE = select(backups.c.state).where(backups.c.id == bindparam("wanted")).with_for_update()
+_INSERT = insert(backups)
+_OF_PROJECT = select(backups).where(backups.c.project == bindparam("wanted")).order_by(backups.c.created_at.desc())
+_LIVE = _OF_PROJECT.where(backups.c.state != BackupState.DELETED)
+_LATEST = (
+    select(backups)
+    .where(
+        backups.c.volume_id == bindparam("volume_id"),
+        backups.c.state == BackupState.AVAILABLE,
+        backups.c.target == bindparam("target"),
+        backups.c.chunk_size_bytes == bindparam("chunk_size_bytes"),
+        backups.c.is_encrypted == bindparam("is_encrypted"),
+    )
+    .order_by(backups.c.created_at.desc())
+)
+_CHANGES = {
+    event: update(backups).where(backups.c.id == bindparam("wanted"), backups.c.state.in_(BACKUP.before(event)))
+    for event in BackupEvent
+}
+# A backup that has no parent may have been created with its reason.
+_CHANGES[BackupEvent.PUBLISHED] = _CHANGES[BackupEvent.PUBLISHED].values(
+    full_read_reason=func.coalesce(
+        bindparam("found_reason", type_=backups.c.full_read_reason.type), backups.c.full_read_reason
+    )
+)
+_INSERT_COPY = insert(backup_copies)
+_COPIES = select(backup_copies).where(backup_copies.c.backup_id == bindparam("wanted")).order_by(backup_copies.c.target)
+_ONE_COPY = update(backup_copies).where(
+    backup_copies.c.backup_id == bindparam("wanted"), backup_copies.c.target == bindparam("wanted_target")
+)
+_DELETE_COPIES = delete(backup_copies).where(backup_copies.c.backup_id == bindparam("wanted"))
+_HOLDERS = (
+    select(backup_copies.c.target)
+    .join(backups, backup_copies.c.backup_id == backups.c.id)
+    .where(
+        backups.c.project == bindparam("project"),
+        backups.c.is_encrypted == bindparam("is_encrypted"),
+        backup_copies.c.state == CopyState.COMPLETE,
+    )
+    .distinct()
+)
+_LAGGING = (
+    select(backup_copies)
+    .join(backups, backup_copies.c.backup_id == backups.c.id)
+    .where(backup_copies.c.state == CopyState.LAGGING, backups.c.state == BackupState.AVAILABLE)
+    .order_by(backups.c.created_at, backup_copies.c.target)
+)
+
 
 def create(
     connection: Connection,
@@ -27,57 +80,43 @@ def create(
     charges: Collection[Charge] = (),
 ) -> None:
     # The rows are locked, where the database locks rows, so that what was found stays so until the commit.
-    volume = select(volumes.c.id).where(volumes.c.id == value.volume_id).with_for_update()
-    if connection.execute(volume).first() is None:
+    if connection.execute(_VOLUME, {"wanted": value.volume_id}).first() is None:
         raise no_such("volume", value.volume_id)
-    running = select(backups.c.id).where(
-        backups.c.volume_id == value.volume_id, backups.c.state == BackupState.CREATING
-    )
     block_backups.require_volume(connection, value, details)
-    found = connection.execute(running).first()
+    found = connection.execute(_IN_CREATION, {"wanted": value.volume_id}).first()
     if found is not None and (details is None or details.snapshot_id is None):
         raise Conflict(f"backup {found.id} of this volume is still being created")
     if value.parent_id is not None:
         _require_available(connection, value.parent_id)
-    connection.execute(insert(backups).values(rows.from_backup(value)))
+    connection.execute(_INSERT, rows.from_backup(value))
     block_backups.add_details(connection, value, details, charges)
     insert_job(connection, job)
 
 
 def one(connection: Connection, backup_id: str, project: str | None = None) -> Backup:
-    query = select(backups).where(backups.c.id == backup_id)
-    if project is not None:
-        query = query.where(backups.c.project == project)
-    found = connection.execute(query).first()
-    if found is None:
+    found = connection.execute(_ONE, {"wanted": backup_id}).first()
+    if found is None or project not in (None, found.project):
         raise no_such("backup", backup_id)
     return rows.backup(found)
 
 
 def all_of(connection: Connection, project: str, volume_id: str | None, *, include_deleted: bool) -> list[Backup]:
-    query = select(backups).where(backups.c.project == project)
+    query = _OF_PROJECT if include_deleted else _LIVE
     if volume_id is not None:
         query = query.where(backups.c.volume_id == volume_id)
-    if not include_deleted:
-        query = query.where(backups.c.state != BackupState.DELETED)
-    return [rows.backup(row) for row in connection.execute(query.order_by(backups.c.created_at.desc()))]
+    return [rows.backup(row) for row in connection.execute(query, {"wanted": project})]
 
 
 def latest_available(
     connection: Connection, volume_id: str, *, targets: tuple[str, ...], chunk_size_bytes: int, is_encrypted: bool
 ) -> Backup | None:
-    query = (
-        select(backups)
-        .where(
-            backups.c.volume_id == volume_id,
-            backups.c.state == BackupState.AVAILABLE,
-            backups.c.target == targets[0],
-            backups.c.chunk_size_bytes == chunk_size_bytes,
-            backups.c.is_encrypted == is_encrypted,
-        )
-        .order_by(backups.c.created_at.desc())
-    )
-    found = (rows.backup(row) for row in connection.execute(query))
+    wanted = {
+        "volume_id": volume_id,
+        "target": targets[0],
+        "chunk_size_bytes": chunk_size_bytes,
+        "is_encrypted": is_encrypted,
+    }
+    found = (rows.backup(row) for row in connection.execute(_LATEST, wanted))
     return next((backup for backup in found if backup.targets == targets), None)
 
 
@@ -99,17 +138,22 @@ def publish(
         finished_at=now,
         size_bytes=result.size_bytes,
         parent_id=result.parent_id,
-        # A backup that has no parent may have been created with its reason.
-        full_read_reason=func.coalesce(result.full_read_reason, backups.c.full_read_reason),
+        found_reason=result.full_read_reason,
         statistics=asdict(result.statistics),
     )
     published = one(connection, backup_id)
     if result.audit is not None:
         audits.record(connection, published.volume_id, backup_id, result.audit, now)
     block_backups.published(connection, backup_id, result.size_bytes)
-    for target in published.targets:
-        state = CopyState.LAGGING if target in lagging else CopyState.COMPLETE
-        connection.execute(insert(backup_copies).values(backup_id=backup_id, target=target, state=state))
+    copies = [
+        {
+            "backup_id": backup_id,
+            "target": target,
+            "state": CopyState.LAGGING if target in lagging else CopyState.COMPLETE,
+        }
+        for target in published.targets
+    ]
+    connection.execute(_INSERT_COPY, copies)
 
 
 def add_job(connection: Connection, job: Job) -> None:
@@ -119,33 +163,16 @@ def add_job(connection: Connection, job: Job) -> None:
 
 
 def copies_of(connection: Connection, backup_id: str) -> list[BackupCopy]:
-    query = select(backup_copies).where(backup_copies.c.backup_id == backup_id).order_by(backup_copies.c.target)
-    return [rows.backup_copy(row) for row in connection.execute(query)]
+    return [rows.backup_copy(row) for row in connection.execute(_COPIES, {"wanted": backup_id})]
 
 
 def holders(connection: Connection, project: str, *, is_encrypted: bool) -> set[str]:
-    query = (
-        select(backup_copies.c.target)
-        .join(backups, backup_copies.c.backup_id == backups.c.id)
-        .where(
-            backups.c.project == project,
-            backups.c.is_encrypted == is_encrypted,
-            backup_copies.c.state == CopyState.COMPLETE,
-        )
-        .distinct()
-    )
-    return set(connection.execute(query).scalars())
+    return set(connection.execute(_HOLDERS, {"project": project, "is_encrypted": is_encrypted}).scalars())
 
 
 def lagging_copies(connection: Connection) -> list[tuple[Backup, BackupCopy]]:
     """Return what some target still has to get, the oldest backup first."""
-    query = (
-        select(backup_copies)
-        .join(backups, backup_copies.c.backup_id == backups.c.id)
-        .where(backup_copies.c.state == CopyState.LAGGING, backups.c.state == BackupState.AVAILABLE)
-        .order_by(backups.c.created_at, backup_copies.c.target)
-    )
-    return [(one(connection, row.backup_id), rows.backup_copy(row)) for row in connection.execute(query).all()]
+    return [(one(connection, row.backup_id), rows.backup_copy(row)) for row in connection.execute(_LAGGING).all()]
 
 
 def queue_copies(
@@ -169,10 +196,9 @@ def queue_copies(
 def complete_copy(connection: Connection, backup_id: str, target: str, *, job_id: str, fence: int) -> None:
     """Write down that a target has all of a backup now, whether or not it was to get it."""
     require_fence(connection, job_id, fence)
-    mine = and_(backup_copies.c.backup_id == backup_id, backup_copies.c.target == target)
-    if connection.execute(update(backup_copies).where(mine).values(state=CopyState.COMPLETE)).rowcount == 0:
-        values = {"backup_id": backup_id, "target": target, "state": CopyState.COMPLETE}
-        connection.execute(insert(backup_copies).values(values))
+    complete = {"state": CopyState.COMPLETE}
+    if connection.execute(_ONE_COPY, {"wanted": backup_id, "wanted_target": target, **complete}).rowcount == 0:
+        connection.execute(_INSERT_COPY, {"backup_id": backup_id, "target": target, **complete})
 
 
 def begin_delete(connection: Connection, backup_id: str, job: Job) -> None:
@@ -183,7 +209,7 @@ def begin_delete(connection: Connection, backup_id: str, job: Job) -> None:
 
 def finish_delete(connection: Connection, backup_id: str, *, job_id: str, fence: int, now: datetime) -> None:
     require_fence(connection, job_id, fence)
-    connection.execute(delete(backup_copies).where(backup_copies.c.backup_id == backup_id))
+    connection.execute(_DELETE_COPIES, {"wanted": backup_id})
     block_backups.deleted(connection, backup_id)
     _change(connection, backup_id, BackupEvent.DELETED, finished_at=now)
 
@@ -194,8 +220,7 @@ def keep(connection: Connection, backup_id: str, *, job_id: str, fence: int) -> 
 
 
 def _require_available(connection: Connection, backup_id: str) -> None:
-    query = select(backups.c.state).where(backups.c.id == backup_id).with_for_update()
-    state = connection.execute(query).scalar()
+    state = connection.execute(_STATE, {"wanted": backup_id}).scalar()
     if state is None:
         raise no_such("backup", backup_id)
     if state != BackupState.AVAILABLE:
@@ -205,7 +230,6 @@ def _require_available(connection: Connection, backup_id: str) -> None:
 def _change(connection: Connection, backup_id: str, event: BackupEvent, **values: Any) -> None:
     expected = BACKUP.before(event)
     state = BACKUP.after(expected[0], event)
-    mine = update(backups).where(backups.c.id == backup_id, backups.c.state.in_(expected))
-    if connection.execute(mine.values(state=state, **values)).rowcount == 0:
+    if connection.execute(_CHANGES[event], {"wanted": backup_id, "state": state, **values}).rowcount == 0:
         found = one(connection, backup_id)
         raise Conflict(f"backup {backup_id} is {found.state}, expected {' or '.join(expected)}")

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, select
 
 from backupd.catalog import condemnations, epochs
 from backupd.catalog.collection_tables import collections
 from backupd.catalog.condemnations import Snapshot
 from backupd.catalog.jobs import UNFINISHED, insert_job, require_fence
+from backupd.catalog.run import Run
 from backupd.catalog.tables import backup_copies, backups, jobs
 from backupd.model import CollectionReport, Condemned, CondemnedKind, Finding, Job, JobKind, RepositoryName
 
-P = ParamSpec("P")
-T = TypeVar("T")
 _ROWS_AT_A_TIME = 1000
 PACKS = (CondemnedKind.PACK, CondemnedKind.FOREIGN)
 FORWARDS = (CondemnedKind.FORWARD,)
-
-
-class Run(Protocol):
-    """Runs a function in a transaction of its own."""
-
-    async def __call__(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return what it returns."""
+_STORED = select(backups.c.project, backups.c.target, backups.c.copies)
+_COPIED = (
+    select(backups.c.project, backup_copies.c.target)
+    .join(backup_copies, backup_copies.c.backup_id == backups.c.id)
+    .distinct()
+)
+_BEGUN = (
+    select(jobs.c.created_at, jobs.c.request)
+    .where(jobs.c.project == bindparam("project"), jobs.c.kind == JobKind.COLLECT)
+    .order_by(jobs.c.created_at.desc())
+)
+_FIRST = select(func.min(backups.c.created_at)).where(backups.c.project == bindparam("project"))
 
 
 class Collections:
@@ -110,6 +113,17 @@ class Collections:
         """Remember what the daemons of other catalogs have condemned."""
         await self._run(condemnations.adopt, name, ids)
 
+    async def note_moved(self, name: RepositoryName, ids: Collection[bytes]) -> None:
+        """Remember packs that are compacted away for as long as their forwards are there."""
+        await self._run(condemnations.note_moved, name, ids)
+
+    async def moved(self, name: RepositoryName) -> AsyncIterator[list[bytes]]:
+        """Yield, in pages, the packs that are known to be compacted away."""
+        last = None
+        while found := await self._run(condemnations.page, name, last, _ROWS_AT_A_TIME, (CondemnedKind.MOVED,)):
+            last = found[-1]
+            yield [one.pack_id for one in found]
+
     async def note_leavings(self, name: RepositoryName, digests: Sequence[str]) -> set[str]:
         """Note which leavings of writes there are now; return those that belong to nobody for certain."""
         return await self._run(condemnations.note_leavings, name, digests)
@@ -167,12 +181,8 @@ def _add_job(connection: Connection, job: Job) -> str | None:
 
 
 def _stored_to(connection: Connection) -> list[tuple[str, str]]:
-    query = select(backups.c.project, backups.c.target, backups.c.copies)
-    copied = select(backups.c.project, backup_copies.c.target).join(
-        backup_copies, backup_copies.c.backup_id == backups.c.id
-    )
-    found = {(project, target) for project, first, copies in connection.execute(query) for target in (first, *copies)}
-    return sorted(found | {(project, target) for project, target in connection.execute(copied)})
+    found = {(project, target) for project, first, copies in connection.execute(_STORED) for target in (first, *copies)}
+    return sorted(found | {(project, target) for project, target in connection.execute(_COPIED)})
 
 
 def _unfinished(connection: Connection, project: str, target: str) -> str | None:
@@ -183,14 +193,8 @@ def _unfinished(connection: Connection, project: str, target: str) -> str | None
 
 
 def _last_begun(connection: Connection, project: str, target: str) -> datetime | None:
-    query = (
-        select(jobs.c.created_at, jobs.c.request)
-        .where(jobs.c.project == project, jobs.c.kind == JobKind.COLLECT)
-        .order_by(jobs.c.created_at.desc())
-    )
-    for row in connection.execute(query):
+    for row in connection.execute(_BEGUN, {"project": project}):
         if row.request["target"] == target and not row.request["is_dry_run"] and not row.request["is_sweep_only"]:
             begun_at: datetime = row.created_at
             return begun_at
-    first = select(func.min(backups.c.created_at)).where(backups.c.project == project)
-    return connection.execute(first).scalar()
+    return connection.execute(_FIRST, {"project": project}).scalar()

@@ -23,7 +23,19 @@ from backupd.model import (
 )
 
 _OURS = (CondemnedKind.PACK, CondemnedKind.FORWARD)
+_UNRELIABLE = (*_OURS, CondemnedKind.FOREIGN)
 _ABANDONED = (JobState.FAILED, JobState.CANCELLED)
+_MINE = and_(
+    condemned.c.project == bindparam("of_project"),
+    condemned.c.target == bindparam("of_target"),
+    condemned.c.is_encrypted == bindparam("of_is_encrypted"),
+    condemned.c.kind == bindparam("of_kind"),
+    condemned.c.pack_id == bindparam("of_pack"),
+)
+_TAKE = update(condemned).where(_MINE).values(is_going=True)
+_REPRIEVE = delete(condemned).where(_MINE, condemned.c.is_going.is_(False))
+_FORGET = delete(condemned).where(_MINE)
+_FORGET_PACK = delete(job_packs).where(job_packs.c.pack_id == bindparam("wanted"))
 
 
 class Root(NamedTuple):
@@ -81,7 +93,7 @@ def pending(connection: Connection) -> list[tuple[RepositoryName, int]]:
 
 def has_any(connection: Connection, names: Collection[RepositoryName]) -> bool:
     """Tell whether anything is condemned in repositories, by whomever."""
-    is_there = and_(or_(*(_of(condemned, one) for one in names)), condemned.c.kind != CondemnedKind.LEAVING)
+    is_there = and_(or_(*(_of(condemned, one) for one in names)), condemned.c.kind.in_(_UNRELIABLE))
     query = select(condemned.c.kind).where(is_there).limit(1)
     return connection.execute(query).first() is not None
 
@@ -98,9 +110,15 @@ def among(
     return {bytes.fromhex(found) for found in connection.execute(query).scalars()}
 
 
-def page(connection: Connection, name: RepositoryName, after: Condemned | None, limit: int) -> list[Condemned]:
+def page(
+    connection: Connection,
+    name: RepositoryName,
+    after: Condemned | None,
+    limit: int,
+    kinds: Collection[CondemnedKind] = _OURS,
+) -> list[Condemned]:
     """Return some of what the daemons of this catalog have condemned, by kind and id, behind ``after``."""
-    query = select(condemned).where(_of(condemned, name), condemned.c.kind.in_(_OURS))
+    query = select(condemned).where(_of(condemned, name), condemned.c.kind.in_(kinds))
     if after is not None:
         is_same_kind = and_(condemned.c.kind == after.kind, condemned.c.pack_id > after.pack_id.hex())
         query = query.where(or_(condemned.c.kind > after.kind, is_same_kind))
@@ -114,18 +132,13 @@ def going(connection: Connection, name: RepositoryName, limit: int) -> list[Cond
 
 def take(connection: Connection, name: RepositoryName, values: Sequence[Condemned]) -> list[Condemned]:
     """Pass the point of no return with those of ``values`` that are condemned still, and return them."""
-    taken = []
-    for one in values:
-        changed = update(condemned).where(_one(name, one)).values(is_going=True)
-        if connection.execute(changed).rowcount:
-            taken.append(one)
-    return taken
+    return [one for one in values if connection.execute(_TAKE, _key(name, one)).rowcount]
 
 
 def reprieve(connection: Connection, name: RepositoryName, values: Collection[Condemned]) -> None:
     """Let those be relied on again that are not on their way out."""
-    for one in values:
-        connection.execute(delete(condemned).where(_one(name, one), condemned.c.is_going.is_(False)))
+    if values:
+        connection.execute(_REPRIEVE, [_key(name, one) for one in values])
 
 
 def rescue(connection: Connection, name: RepositoryName, ids: Collection[bytes]) -> bool:
@@ -142,10 +155,18 @@ def rescue(connection: Connection, name: RepositoryName, ids: Collection[bytes])
 
 def forget(connection: Connection, name: RepositoryName, values: Collection[Condemned]) -> None:
     """Forget what was deleted, and which jobs had stored it."""
-    for one in values:
-        connection.execute(delete(condemned).where(_one(name, one)))
-        if one.kind is CondemnedKind.PACK:
-            connection.execute(delete(job_packs).where(job_packs.c.pack_id == one.pack_id.hex()))
+    if values:
+        connection.execute(_FORGET, [_key(name, one) for one in values])
+    if packs := [{"wanted": one.pack_id.hex()} for one in values if one.kind is CondemnedKind.PACK]:
+        connection.execute(_FORGET_PACK, packs)
+    if forwards := [one for one in values if one.kind is CondemnedKind.FORWARD]:
+        connection.execute(_FORGET, [_key(name, one) | {"of_kind": CondemnedKind.MOVED} for one in forwards])
+
+
+def note_moved(connection: Connection, name: RepositoryName, ids: Collection[bytes]) -> None:
+    """Remember packs that are compacted away, until their forwards are forgotten."""
+    known = among(connection, [name], [CondemnedKind.MOVED], ids)
+    condemn(connection, name, [Condemned(CondemnedKind.MOVED, one, Reason.MOSTLY_DEAD, 0) for one in {*ids} - known])
 
 
 def end(connection: Connection, name: RepositoryName) -> None:
@@ -248,8 +269,11 @@ def _read(connection: Connection, query: object) -> list[Condemned]:
     ]
 
 
-def _one(name: RepositoryName, value: Condemned) -> ColumnElement[bool]:
-    return and_(_of(condemned, name), condemned.c.kind == value.kind, condemned.c.pack_id == value.pack_id.hex())
+def _key(name: RepositoryName, value: Condemned) -> dict[str, str | bool]:
+    return {f"of_{column}": of for column, of in _columns(name).items()} | {
+        "of_kind": value.kind,
+        "of_pack": value.pack_id.hex(),
+    }
 
 
 def _of(table: Table, name: RepositoryName) -> ColumnElement[bool]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Protocol
@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, and_, delete, func, insert, or_, select,
 from backupd.catalog import rows
 from backupd.catalog.condition_tables import damaged_backups, damages, job_results, scrubs, verifications
 from backupd.catalog.jobs import require_fence
+from backupd.catalog.run import Run
 from backupd.catalog.tables import backup_copies, backups
 from backupd.condition import AffectedBackup, Damage, ScrubbedObject, Verification
 from backupd.model import BackupState, CopyState, Failure
@@ -19,14 +20,10 @@ from backupd.model import BackupState, CopyState, Failure
 _IDS_PER_QUERY = 500
 
 
-class _Run(Protocol):
-    def __call__(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Awaitable[Any]: ...
-
-
 class Condition:
     """``run`` runs a function of a connection as one transaction."""
 
-    def __init__(self, run: _Run) -> None:
+    def __init__(self, run: Run) -> None:
         self._run = run
 
     async def store_verification(self, value: Verification, *, job_id: str, fence: int) -> None:
@@ -35,14 +32,13 @@ class Condition:
 
     async def verification(self, backup_id: str) -> Verification | None:
         """Return the last full verification of a backup."""
-        found: dict[str, Verification] = await self._run(_verifications, verifications.c.backup_id == backup_id)
+        found = await self._run(_verifications, verifications.c.backup_id == backup_id)
         return found.get(backup_id)
 
     async def verifications(self, project: str) -> dict[str, Verification]:
         """Return the last verification of each backup of a project, by backup."""
         of_project = select(backups.c.id).where(backups.c.project == project)
-        found: dict[str, Verification] = await self._run(_verifications, verifications.c.backup_id.in_(of_project))
-        return found
+        return await self._run(_verifications, verifications.c.backup_id.in_(of_project))
 
     async def store_result(self, job_id: str, fence: int, result: Mapping[str, Any]) -> None:
         """Keep what a job has to tell beside how it ended. LeaseLost."""
@@ -50,12 +46,11 @@ class Condition:
 
     async def result(self, job_id: str) -> dict[str, Any] | None:
         """Return what a job had to tell."""
-        found: dict[str, Any] | None = await self._run(
+        return await self._run(
             lambda connection: connection.execute(
                 select(job_results.c.result).where(job_results.c.job_id == job_id)
             ).scalar()
         )
-        return found
 
     async def note_objects(self, target: str, first: str, last: str, sizes: Mapping[str, int]) -> None:
         """Bring what is known of the objects from folder ``first`` to ``last`` in line with a listing: key -> size."""
@@ -63,26 +58,32 @@ class Condition:
 
     async def sizes(self, target: str, keys: Sequence[str]) -> dict[str, int]:
         """Return the sizes of those of ``keys`` that the last listing showed."""
-        found: dict[str, int] = await self._run(_sizes, target, keys)
-        return found
+        return await self._run(_sizes, target, keys)
 
     async def oldest(self, target: str, prefix: str, *, before: datetime, limit: int) -> list[ScrubbedObject]:
         """Return what was scrubbed before that or never, the oldest first and what never was in front."""
-        found: list[ScrubbedObject] = await self._run(_oldest, target, prefix, before, limit)
-        return found
+        return await self._run(_oldest, target, prefix, before, limit)
 
     async def scrubbed_bytes(self, target: str, prefix: str, *, since: datetime) -> int:
         """Return how much was scrubbed since then."""
-        found: int = await self._run(_scrubbed_bytes, target, prefix, since)
+        return await self._run(_scrubbed_bytes, target, prefix, since)
+
+    async def listed_bytes(self, target: str, prefix: str) -> int:
+        """Return how much the last listing showed."""
+        query = select(func.coalesce(func.sum(scrubs.c.size_bytes), 0))
+        mine = query.where(scrubs.c.target == target, _starts_with(prefix))
+        found: int = await self._run(lambda connection: int(connection.execute(mine).scalar_one()))
         return found
 
-    async def scrubbed(self, scope: Scope, key: str, at: datetime, found: Sequence[Damage]) -> int:
+    async def scrubbed(
+        self, scope: Scope, key: str, at: datetime, found: Sequence[Damage], *, size_bytes: int | None = None
+    ) -> int:
         """Write down that an object was scrubbed, and what is wrong with it now; return what was wrong before.
 
-        ``key`` is the object's within its repository. Clean objects have no damage any more.
+        ``key`` is the object's within its repository. Clean objects have no damage any more. ``size_bytes`` is what it
+        has, if it is there.
         """
-        cleared: int = await self._run(_scrubbed, scope, key, at, found)
-        return cleared
+        return await self._run(_scrubbed, scope, key, at, found, size_bytes)
 
     async def add_damages(self, found: Sequence[Damage]) -> None:
         """Write down damage of objects, such as those that are lost."""
@@ -90,8 +91,7 @@ class Condition:
 
     async def clear(self, scope: Scope, key: str) -> int:
         """Forget what was wrong with an object, because it is repaired or needed no more; return how much that was."""
-        cleared: int = await self._run(_clear, scope, key)
-        return cleared
+        return await self._run(_clear, scope, key)
 
     async def suspect(self, targets: Collection[str], keys: Collection[str]) -> None:
         """Let objects be the first to be scrubbed, because a job failed of them; ``keys`` are the whole ones."""
@@ -123,32 +123,27 @@ class Condition:
         if backup_id is not None:
             of_backup = select(damaged_backups.c.damage_id).where(damaged_backups.c.backup_id == backup_id)
             wanted.append(damages.c.id.in_(of_backup))
-        found: list[Damage] = await self._run(_damages, and_(*wanted), limit)
-        return found
+        return await self._run(_damages, and_(*wanted), limit)
 
     async def affected(self, damage_ids: Sequence[str]) -> list[AffectedBackup]:
         """Return which backups that are available need what is damaged."""
-        found: list[AffectedBackup] = await self._run(_affected, damage_ids)
-        return found
+        return await self._run(_affected, damage_ids)
 
     async def holding(self, project: str, target: str, *, is_encrypted: bool) -> dict[str, int]:
         """Return the available backups that a target has all of, and how large their volumes are."""
-        found: dict[str, int] = await self._run(_holding, project, target, is_encrypted)
-        return found
+        return await self._run(_holding, project, target, is_encrypted)
 
     async def damaged_backups(self, project: str) -> set[str]:
         """Return the backups of which some target has not everything as it should be."""
         query = select(damaged_backups.c.backup_id).join(backups).where(backups.c.project == project).distinct()
-        found: set[str] = await self._run(lambda connection: set(connection.execute(query).scalars()))
-        return found
+        return await self._run(lambda connection: set(connection.execute(query).scalars()))
 
     async def damaged_keys(self, project: str, targets: Collection[str], *, is_encrypted: bool) -> set[str]:
         """Return the keys of objects that are damaged or lost on any of ``targets``."""
         query = select(damages.c.key).where(
             damages.c.project == project, damages.c.target.in_(targets), damages.c.is_encrypted == is_encrypted
         )
-        found: set[str] = await self._run(lambda connection: set(connection.execute(query).scalars()))
-        return found
+        return await self._run(lambda connection: set(connection.execute(query).scalars()))
 
 
 class Scope(Protocol):
@@ -233,9 +228,12 @@ def _scrubbed_bytes(connection: Connection, target: str, prefix: str, since: dat
     return int(connection.execute(select(func.coalesce(func.sum(scrubs.c.size_bytes), 0)).where(mine)).scalar_one())
 
 
-def _scrubbed(connection: Connection, scope: Scope, key: str, at: datetime, found: Sequence[Damage]) -> int:
+def _scrubbed(
+    connection: Connection, scope: Scope, key: str, at: datetime, found: Sequence[Damage], size_bytes: int | None
+) -> int:
     mine = and_(scrubs.c.target == scope.target, scrubs.c.key == scope.prefix + key)
-    connection.execute(update(scrubs).where(mine).values(scrubbed_at=at))
+    values = {"scrubbed_at": at} | ({} if size_bytes is None else {"size_bytes": size_bytes})
+    connection.execute(update(scrubs).where(mine).values(**values))
     before = _clear(connection, scope, key)
     _add_damages(connection, found)
     return before
@@ -270,7 +268,7 @@ def _locate(connection: Connection, damage_id: str, found: Mapping[str, Sequence
 
 def _damages(connection: Connection, wanted: Any, limit: int) -> list[Damage]:
     query = select(damages).where(wanted).order_by(damages.c.target, damages.c.key, damages.c.offset).limit(limit)
-    return [Damage(**row._mapping) for row in connection.execute(query)]  # noqa: SLF001 - documented by SQLAlchemy
+    return [Damage(**row._asdict()) for row in connection.execute(query)]
 
 
 def _holding(connection: Connection, project: str, target: str, is_encrypted: bool) -> dict[str, int]:  # noqa: FBT001 - as the catalog runs it

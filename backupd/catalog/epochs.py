@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import secrets
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from backupd.catalog.collection_tables import catalog_state, job_epochs
 from backupd.model import Job, JobKind
 
 REUSING = (JobKind.BACKUP, JobKind.COPY, JobKind.REPLICATE, JobKind.IMPORT)
 """The kinds of jobs that leave something out because it is on a target already."""
+
+_KNOWN = select(job_epochs.c.job_id).where(job_epochs.c.job_id == bindparam("wanted"))
+_INSERT = insert(job_epochs)
+_STATE = select(catalog_state.c.catalog_id, catalog_state.c.epoch)
 
 
 def catalog_id(connection: Connection) -> str:
@@ -35,14 +39,12 @@ def note(connection: Connection, job: Job) -> None:
     """Write down in which epoch a job was claimed first."""
     if job.kind not in REUSING:
         return
-    known = select(job_epochs.c.job_id).where(job_epochs.c.job_id == job.id)
-    if connection.execute(known).first() is None:
-        connection.execute(insert(job_epochs).values(job_id=job.id, epoch=current(connection)))
+    if connection.execute(_KNOWN, {"wanted": job.id}).first() is None:
+        connection.execute(_INSERT, {"job_id": job.id, "epoch": current(connection)})
 
 
 def _state(connection: Connection) -> tuple[str, int]:
-    query = select(catalog_state.c.catalog_id, catalog_state.c.epoch)
-    if (found := connection.execute(query).first()) is None:
+    if (found := connection.execute(_STATE).first()) is None:
         connection.execute(insert(catalog_state).values(number=1, catalog_id=secrets.token_hex(16), epoch=0))
-        found = connection.execute(query).one()
+        found = connection.execute(_STATE).one()
     return found.catalog_id, found.epoch

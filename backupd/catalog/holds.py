@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from backupd.catalog.collection_tables import backup_holds
 from backupd.catalog.tables import backups, jobs
@@ -14,6 +14,14 @@ from backupd.errors import Conflict, no_such
 from backupd.model import BackupState, Hold, JobKind, JobState
 
 _DELETABLE = (BackupState.AVAILABLE, BackupState.ERROR)
+_ALL = select(backup_holds)
+_SOME = _ALL.where(backup_holds.c.backup_id.in_(bindparam("wanted", expanding=True)))
+_DELETIONS = (
+    select(jobs.c.project, jobs.c.backup_id, jobs.c.state, jobs.c.failure_code, jobs.c.finished_at)
+    .join(backups, backups.c.id == jobs.c.backup_id)
+    .where(jobs.c.kind == JobKind.DELETE, backups.c.state.in_(_DELETABLE))
+    .order_by(jobs.c.backup_id, jobs.c.created_at)
+)
 
 
 class FailedDeletion(NamedTuple):
@@ -45,10 +53,8 @@ def release(connection: Connection, backup_id: str) -> None:
 
 def of(connection: Connection, backup_ids: Collection[str] | None) -> dict[str, Hold]:
     """Return the holds on some backups, or all holds, by backup."""
-    query = select(backup_holds)
-    if backup_ids is not None:
-        query = query.where(backup_holds.c.backup_id.in_(backup_ids))
-    return {row.backup_id: Hold(row.backup_id, row.reason, row.held_at) for row in connection.execute(query)}
+    asked = (_ALL, {}) if backup_ids is None else (_SOME, {"wanted": [*backup_ids]})
+    return {row.backup_id: Hold(row.backup_id, row.reason, row.held_at) for row in connection.execute(*asked)}
 
 
 def require_none(connection: Connection, backup_id: str) -> None:
@@ -59,14 +65,8 @@ def require_none(connection: Connection, backup_id: str) -> None:
 
 def failed_deletions(connection: Connection) -> list[FailedDeletion]:
     """Return the backups whose last deletion failed because of a target."""
-    query = (
-        select(jobs.c.project, jobs.c.backup_id, jobs.c.state, jobs.c.failure_code, jobs.c.finished_at)
-        .join(backups, backups.c.id == jobs.c.backup_id)
-        .where(jobs.c.kind == JobKind.DELETE, backups.c.state.in_(_DELETABLE))
-        .order_by(jobs.c.backup_id, jobs.c.created_at)
-    )
     found: dict[str, FailedDeletion] = {}
-    for project, backup_id, state, code, ended_at in connection.execute(query):
+    for project, backup_id, state, code, ended_at in connection.execute(_DELETIONS):
         if state == JobState.FAILED and (code or "").startswith("target"):
             before = found.get(backup_id)
             found[backup_id] = FailedDeletion(project, backup_id, before.failures + 1 if before else 1, ended_at)

@@ -34,7 +34,28 @@ SHORT_REQUEST = type_coerce(_SHORT_REQUEST, jobs.c.request.type).label("request"
 ALL = tuple(jobs.c)
 SHOWN = [SHORT_REQUEST if column is jobs.c.request else column for column in jobs.c]
 _CANCELLED = Failure("job.cancelled", "cancelled on request")
-# Made once: idle workers ask it all the time, and making it takes longer than asking.
+# Made once, here and elsewhere: making a statement takes longer than executing it.
+_INSERT = insert(jobs)
+_ONE, _SHOWN_ONE = (select(*columns).where(jobs.c.id == bindparam("wanted")) for columns in (ALL, SHOWN))
+_STATE = select(jobs.c.state).where(jobs.c.id == bindparam("wanted"))
+_HELD_ONE = update(jobs).where(
+    jobs.c.id == bindparam("wanted"), jobs.c.fence == bindparam("held_fence"), jobs.c.state.in_(_HELD)
+)
+_TAKE = update(jobs).where(
+    jobs.c.id == bindparam("wanted"),
+    jobs.c.state == bindparam("seen_state"),
+    jobs.c.fence == bindparam("seen_fence"),
+)
+_RUNNING_ONE = update(jobs).where(jobs.c.id == bindparam("wanted"), jobs.c.state == JobState.RUNNING)
+_ATTEMPTS = select(attempts).where(attempts.c.job_id == bindparam("wanted")).order_by(attempts.c.fence)
+_INSERT_ATTEMPT = insert(attempts)
+_RUNNING_ATTEMPT = update(attempts).where(
+    attempts.c.job_id == bindparam("wanted"),
+    attempts.c.fence == bindparam("held_fence"),
+    attempts.c.state == AttemptState.RUNNING,
+)
+_INSERT_PACK = insert(job_packs)
+_PACKS = select(job_packs.c.pack_id).where(job_packs.c.job_id == bindparam("wanted")).order_by(job_packs.c.pack_id)
 _FREE = (
     select(jobs)
     .where(
@@ -49,17 +70,13 @@ _FREE = (
 
 
 def insert_job(connection: Connection, value: Job) -> None:
-    connection.execute(insert(jobs).values(is_publishing=False, **rows.from_job(value)))
+    connection.execute(_INSERT, {"is_publishing": False, **rows.from_job(value)})
 
 
-def one(
-    connection: Connection, job_id: str, project: str | None = None, *, columns: Sequence[ColumnElement[Any]] = ALL
-) -> Job:
-    query = select(*columns).where(jobs.c.id == job_id)
-    if project is not None:
-        query = query.where(jobs.c.project == project)
-    found = connection.execute(query).first()
-    if found is None:
+def one(connection: Connection, job_id: str, project: str | None = None, *, is_short: bool = False) -> Job:
+    """Return a job; a short one is without a request that may be long. NotFound, also in another project."""
+    found = connection.execute(_SHOWN_ONE if is_short else _ONE, {"wanted": job_id}).first()
+    if found is None or project not in (None, found.project):
         raise no_such("job", job_id)
     return rows.job(found)
 
@@ -77,8 +94,7 @@ def all_of(
 
 
 def attempts_of(connection: Connection, job_id: str) -> list[Attempt]:
-    query = select(attempts).where(attempts.c.job_id == job_id).order_by(attempts.c.fence)
-    return [rows.attempt(row) for row in connection.execute(query)]
+    return [rows.attempt(row) for row in connection.execute(_ATTEMPTS, {"wanted": job_id})]
 
 
 def claim(
@@ -105,15 +121,15 @@ def claim(
 
 
 def _take(connection: Connection, seen: Job, claimed: Job) -> bool:
-    as_seen = and_(jobs.c.id == seen.id, jobs.c.state == seen.state, jobs.c.fence == seen.fence)
+    as_seen = {"wanted": seen.id, "seen_state": seen.state, "seen_fence": seen.fence}
     names = ("state", "fence", "lease_owner", "lease_expires_at", "started_at")
     values = {name: getattr(claimed, name) for name in names}
-    return connection.execute(update(jobs).where(as_seen).values(values)).rowcount == 1
+    return connection.execute(_TAKE, as_seen | values).rowcount == 1
 
 
 def _begin_attempt(connection: Connection, job: Job, now: datetime) -> None:
     values = {"job_id": job.id, "fence": job.fence, "owner": job.lease_owner, "started_at": now}
-    connection.execute(insert(attempts).values(state=AttemptState.RUNNING, **values))
+    connection.execute(_INSERT_ATTEMPT, {"state": AttemptState.RUNNING, **values})
 
 
 def release_leases(connection: Connection, owner: str, now: datetime) -> int:
@@ -142,8 +158,7 @@ def heartbeat(
 def begin_publish(connection: Connection, job_id: str, fence: int) -> JobState:
     """Let no cancellation come between this and the publication, unless it has come already."""
     require_fence(connection, job_id, fence)
-    running = update(jobs).where(jobs.c.id == job_id, jobs.c.state == JobState.RUNNING)
-    connection.execute(running.values(is_publishing=True))
+    connection.execute(_RUNNING_ONE, {"wanted": job_id, "is_publishing": True})
     return _state(connection, job_id)
 
 
@@ -168,7 +183,7 @@ def finish(
     _end_attempt(connection, job_id, fence, AttemptEvent(state.value), failure, now)
     if state is not JobState.SUCCEEDED:
         _fail_backup(connection, job_id, failure or _CANCELLED, now)
-    ended(connection, one(connection, job_id, columns=SHOWN), state, failure, now)
+    ended(connection, one(connection, job_id, is_short=True), state, failure, now)
 
 
 def request_cancel(connection: Connection, project: str, job_id: str, now: datetime) -> JobState:
@@ -192,13 +207,12 @@ def request_cancel(connection: Connection, project: str, job_id: str, now: datet
     return JobState.CANCELLING
 
 
-def record_pack(connection: Connection, job_id: str, pack_id: str) -> None:
-    connection.execute(insert(job_packs).values(job_id=job_id, pack_id=pack_id))
+def record_packs(connection: Connection, job_id: str, pack_ids: Sequence[str]) -> None:
+    connection.execute(_INSERT_PACK, [{"job_id": job_id, "pack_id": pack_id} for pack_id in pack_ids])
 
 
 def packs(connection: Connection, job_id: str) -> list[str]:
-    query = select(job_packs.c.pack_id).where(job_packs.c.job_id == job_id).order_by(job_packs.c.pack_id)
-    return list(connection.execute(query).scalars())
+    return list(connection.execute(_PACKS, {"wanted": job_id}).scalars())
 
 
 def require_fence(connection: Connection, job_id: str, fence: int) -> None:
@@ -208,12 +222,11 @@ def require_fence(connection: Connection, job_id: str, fence: int) -> None:
 
 
 def _state(connection: Connection, job_id: str) -> JobState:
-    return JobState(connection.execute(select(jobs.c.state).where(jobs.c.id == job_id)).scalar_one())
+    return JobState(connection.execute(_STATE, {"wanted": job_id}).scalar_one())
 
 
 def _change(connection: Connection, job_id: str, fence: int, **values: Any) -> None:
-    held = and_(jobs.c.id == job_id, jobs.c.fence == fence, jobs.c.state.in_(_HELD))
-    if connection.execute(update(jobs).where(held).values(values)).rowcount == 0:
+    if connection.execute(_HELD_ONE, {"wanted": job_id, "held_fence": fence, **values}).rowcount == 0:
         found = one(connection, job_id)
         raise LeaseLost(f"job {job_id} with fence {fence} was taken over: it is {found.state} with fence {found.fence}")
 
@@ -226,13 +239,9 @@ def _end_attempt(
     failure: Failure | None,
     now: datetime,
 ) -> None:
-    mine = and_(attempts.c.job_id == job_id, attempts.c.fence == fence)
     state = ATTEMPT.after(AttemptState.RUNNING, event)
-    connection.execute(
-        update(attempts)
-        .where(mine, attempts.c.state.in_(ATTEMPT.before(event)))
-        .values(state=state, finished_at=now, **rows.from_failure(failure))
-    )
+    values = {"state": state, "finished_at": now, **rows.from_failure(failure)}
+    connection.execute(_RUNNING_ATTEMPT, {"wanted": job_id, "held_fence": fence, **values})
 
 
 # The work of these jobs is a change of their backup's state.
@@ -242,10 +251,18 @@ _WORK = {
     JobKind.DELETE: BackupEvent.DELETED,
 }
 
+_KIND_AND_BACKUP = (
+    select(jobs.c.kind, backups.c.state).join_from(jobs, backups, isouter=True).where(jobs.c.id == bindparam("wanted"))
+)
+_UNDONE_BACKUP = update(backups).where(
+    backups.c.id
+    == select(jobs.c.backup_id).where(jobs.c.id == bindparam("wanted"), jobs.c.kind.in_(_WORK)).scalar_subquery(),
+    backups.c.state.in_(BACKUP.before(BackupEvent.FAILED)),
+)
+
 
 def _has_done_its_work(connection: Connection, job_id: str) -> bool:
-    query = select(jobs.c.kind, backups.c.state).join_from(jobs, backups, isouter=True).where(jobs.c.id == job_id)
-    found = connection.execute(query).one()
+    found = connection.execute(_KIND_AND_BACKUP, {"wanted": job_id}).one()
     kind = JobKind(found.kind)
     if kind is JobKind.DELETE:
         return BackupState(found.state) is BackupState.DELETED  # It may have been kept.
@@ -254,12 +271,8 @@ def _has_done_its_work(connection: Connection, job_id: str) -> bool:
 
 def _fail_backup(connection: Connection, job_id: str, failure: Failure, now: datetime) -> None:
     """Leave a backup in error that was not published, or whose deletion may be half done."""
-    of_job = select(jobs.c.backup_id).where(jobs.c.id == job_id, jobs.c.kind.in_(_WORK)).scalar_subquery()
-    connection.execute(
-        update(backups)
-        .where(backups.c.id == of_job, backups.c.state.in_(BACKUP.before(BackupEvent.FAILED)))
-        .values(state=BackupState.ERROR, finished_at=now, **rows.from_failure(failure))
-    )
+    values = {"state": BackupState.ERROR, "finished_at": now, **rows.from_failure(failure)}
+    connection.execute(_UNDONE_BACKUP, {"wanted": job_id, **values})
 
 
 def keep_backup(connection: Connection, backup_id: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
-from sqlalchemy import Connection, and_, delete, insert, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from backupd.block_storage import VolumeDetails
@@ -16,6 +16,23 @@ from backupd.catalog.tables import backup_types, backups, probes, volumes
 from backupd.errors import Conflict, no_such
 from backupd.model import BackupState, BackupType, TargetProbe, Volume
 
+# An id is looked for first, should somebody have named one by the id of another.
+_TYPE = (
+    select(backup_types)
+    .where(or_(backup_types.c.id == bindparam("wanted"), backup_types.c.name == bindparam("wanted")))
+    .order_by(backup_types.c.id != bindparam("wanted"))
+)
+_TYPES = select(backup_types).order_by(backup_types.c.name)
+_VOLUME = (
+    select(volumes)
+    .where(
+        volumes.c.project == bindparam("project"),
+        or_(volumes.c.id == bindparam("wanted"), volumes.c.name == bindparam("wanted")),
+    )
+    .order_by(volumes.c.id != bindparam("wanted"))
+)
+_VOLUMES = select(volumes).where(volumes.c.project == bindparam("project")).order_by(volumes.c.name)
+
 
 def add_backup_type(connection: Connection, value: BackupType) -> None:
     try:
@@ -25,18 +42,14 @@ def add_backup_type(connection: Connection, value: BackupType) -> None:
 
 
 def backup_type(connection: Connection, id_or_name: str) -> BackupType:
-    wanted = or_(backup_types.c.id == id_or_name, backup_types.c.name == id_or_name)
-    # An id is looked for first, should somebody have named one type by the id of another.
-    query = select(backup_types).where(wanted).order_by(backup_types.c.id != id_or_name)
-    found = connection.execute(query).first()
+    found = connection.execute(_TYPE, {"wanted": id_or_name}).first()
     if found is None:
         raise no_such("backup type", id_or_name)
     return rows.backup_type(found)
 
 
 def list_backup_types(connection: Connection) -> list[BackupType]:
-    query = select(backup_types).order_by(backup_types.c.name)
-    return [rows.backup_type(row) for row in connection.execute(query)]
+    return [rows.backup_type(row) for row in connection.execute(_TYPES)]
 
 
 def delete_backup_type(connection: Connection, type_id: str) -> None:
@@ -79,17 +92,14 @@ def add_volume(connection: Connection, value: Volume, details: VolumeDetails | N
 
 
 def volume(connection: Connection, project: str, id_or_name: str) -> Volume:
-    wanted = or_(volumes.c.id == id_or_name, volumes.c.name == id_or_name)
-    query = select(volumes).where(volumes.c.project == project, wanted).order_by(volumes.c.id != id_or_name)
-    found = connection.execute(query).first()
+    found = connection.execute(_VOLUME, {"project": project, "wanted": id_or_name}).first()
     if found is None:
         raise no_such("volume", id_or_name)
     return rows.volume(found)
 
 
 def list_volumes(connection: Connection, project: str) -> list[Volume]:
-    query = select(volumes).where(volumes.c.project == project).order_by(volumes.c.name)
-    return [rows.volume(row) for row in connection.execute(query)]
+    return [rows.volume(row) for row in connection.execute(_VOLUMES, {"project": project})]
 
 
 def assign_backup_type(connection: Connection, volume_id: str, type_id: str | None) -> None:

@@ -28,17 +28,17 @@ from backupd.model import (
 
 
 def backup_type(row: Row[Any]) -> BackupType:
-    fields = dict(row._mapping)  # noqa: SLF001 - documented by SQLAlchemy; the underscore avoids clashes
+    fields = row._asdict()
     fields["copies"] = tuple(fields["copies"])
     return BackupType(**fields)
 
 
 def volume(row: Row[Any]) -> Volume:
-    return Volume(**row._mapping)  # noqa: SLF001 - as above
+    return Volume(**row._asdict())
 
 
 def backup(row: Row[Any]) -> Backup:
-    fields = dict(row._mapping)  # noqa: SLF001 - as above
+    fields = row._asdict()
     fields["failure"] = _failure(fields)
     fields["mode"] = BackupMode(fields["mode"])
     fields["state"] = BackupState(fields["state"])
@@ -57,11 +57,11 @@ def backup_copy(row: Row[Any]) -> BackupCopy:
 
 
 def probe(row: Row[Any]) -> TargetProbe:
-    return TargetProbe(**row._mapping)  # noqa: SLF001 - as above
+    return TargetProbe(**row._asdict())
 
 
 def job(row: Row[Any]) -> Job:
-    fields = dict(row._mapping)  # noqa: SLF001 - as above
+    fields = row._asdict()
     fields["failure"] = _failure(fields)
     fields["kind"] = JobKind(fields["kind"])
     fields["state"] = JobState(fields["state"])
@@ -79,7 +79,7 @@ def from_job(value: Job) -> dict[str, Any]:
 
 
 def attempt(row: Row[Any]) -> Attempt:
-    fields = dict(row._mapping)  # noqa: SLF001 - as above
+    fields = row._asdict()
     fields["failure"] = _failure(fields)
     fields["state"] = AttemptState(fields["state"])
     return Attempt(**fields)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -42,6 +42,8 @@ from chunker.extents import Extent
 P = ParamSpec("P")
 T = TypeVar("T")
 _BUSY_TIMEOUT_MS = 30_000
+_READERS = 2
+_ONLY_READS = "only_reads"
 
 
 class Catalog:
@@ -53,16 +55,18 @@ class Catalog:
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
+        self._reading = engine.execution_options(**{_ONLY_READS: True})
         self._clock = clock
         self.condition = Condition(self._run)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="catalog")
-        self.block_storage = BlockStorageCatalog(self._run, clock)
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="catalog-reader")
+        self.block_storage = BlockStorageCatalog(self._run, self._read, clock)
         self.collections = Collections(self._run)
 
     @classmethod
-    async def open(cls, url: str, clock: Clock) -> Self:
-        """Open the database and bring its schema up to date. CatalogError when that cannot be."""
-        catalog = cls(_engine(url), clock)
+    async def open(cls, database: str | Engine, clock: Clock) -> Self:
+        """Open the database, by its URL, and bring its schema up to date. CatalogError when that cannot be."""
+        catalog = cls(engine_of(database) if isinstance(database, str) else database, clock)
         try:
             await catalog._run(schema.upgrade)
         except BaseException:
@@ -71,8 +75,9 @@ class Catalog:
         return catalog
 
     async def aclose(self) -> None:
-        """Wait for the transaction that runs, and release the database."""
-        await self._in_thread(self._engine.dispose)
+        """Wait for the transactions that run, and release the database."""
+        await self._in_thread(self._thread, self._readers.shutdown)
+        await self._in_thread(self._thread, self._engine.dispose)
         self._thread.shutdown()
 
     async def add_backup_type(self, value: BackupType) -> None:
@@ -268,7 +273,7 @@ class Catalog:
 
     async def shown_job(self, project: str, job_id: str) -> Job:
         """Return a job for people, as in a list: without a request that may be long. NotFound."""
-        return await self._run(jobs.one, job_id, project, columns=jobs.SHOWN)
+        return await self._run(jobs.one, job_id, project, is_short=True)
 
     async def jobs(
         self,
@@ -317,26 +322,35 @@ class Catalog:
         """Queued -> cancelled, running -> cancelling; return which. NotFound; Conflict when it is too late."""
         return await self._run(jobs.request_cancel, project, job_id, self._clock.now())
 
-    async def record_pack(self, job_id: str, pack_id: str) -> None:
-        """Remember that a job is about to upload a pack, so that a later attempt looks for it."""
-        await self._run(jobs.record_pack, job_id, pack_id)
+    async def record_packs(self, job_id: str, pack_ids: Sequence[str]) -> None:
+        """Remember that a job is about to upload packs, so that a later attempt looks for them."""
+        await self._run(jobs.record_packs, job_id, pack_ids)
 
     async def packs(self, job_id: str) -> list[str]:
         """Return the packs that the attempts of a job meant to upload."""
         return await self._run(jobs.packs, job_id)
 
     async def _run(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._transaction(self._engine, self._thread, lambda connection: work(connection, *args, **kwargs))
+
+    async def _read(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do what only reads, beside whoever writes: it sees every transaction that has ended."""
+        return await self._transaction(
+            self._reading, self._readers, lambda connection: work(connection, *args, **kwargs)
+        )
+
+    async def _transaction(self, engine: Engine, executor: Executor, work: Callable[[Connection], T]) -> T:
         def transaction() -> T:
-            with self._engine.begin() as connection:
-                return work(connection, *args, **kwargs)
+            with engine.begin() as connection:
+                return work(connection)
 
         try:
-            return await self._in_thread(transaction)
+            return await self._in_thread(executor, transaction)
         except DBAPIError as error:
-            raise CatalogError(f"the catalog {self._engine.url.database} cannot be used: {error.orig}") from error
+            raise CatalogError(f"the catalog {engine.url.database} cannot be used: {error.orig}") from error
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        future = asyncio.get_running_loop().run_in_executor(self._thread, work)
+    async def _in_thread(self, executor: Executor, work: Callable[[], T]) -> T:
+        future = asyncio.get_running_loop().run_in_executor(executor, work)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
@@ -345,14 +359,22 @@ class Catalog:
             raise
 
 
-def _engine(url: str) -> Engine:
+def engine_of(url: str) -> Engine:
+    """Return what connects to a database, which is not asked for anything yet."""
     # What is stored has no place in a log, not even in that of an error.
-    engine = create_engine(url, pool_size=1, max_overflow=0, hide_parameters=True)
+    engine = create_engine(url, pool_size=1 + _READERS, max_overflow=0, hide_parameters=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
-        # Take the write lock at once: a transaction that reads first and then writes could not wait for it.
-        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+        event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    driver_connection = connection.connection.driver_connection
+    assert driver_connection is not None
+    only_reads = connection.get_execution_options().get(_ONLY_READS, False)
+    # Take the write lock at once: a transaction that reads first and then writes could not wait for it.
+    driver_connection.execute("BEGIN" if only_reads else "BEGIN IMMEDIATE")
 
 
 def _configure_sqlite(connection: Any, _record: ConnectionPoolEntry) -> None:

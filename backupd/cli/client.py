@@ -107,9 +107,9 @@ def read_token(path: str | None) -> str | None:
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"--token-file {path}: cannot be read: {_reason(error)}") from error
     for line in lines:
-        token = line.strip()
-        if token and not token.startswith("#"):
-            return token
+        words = line.split()
+        if words and not words[0].startswith("#"):
+            return words[0]  # Behind it a daemon's token file says whose it is.
     raise InvalidInput(f"--token-file {path}: holds no token")
 
 

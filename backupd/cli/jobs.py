@@ -17,7 +17,7 @@ def register(nouns: Any, shared: ArgumentParser) -> None:
     noun = Noun(nouns, "job", "the work of the daemon", shared)
     listing = noun.verb("list", "list jobs, the newest first", index)
     listing.add_argument("--state", help="only those in this state, such as running")
-    listing.add_argument("--kind", help="only backup, restore, verify or delete")
+    listing.add_argument("--kind", help="only those of this kind, such as backup")
     listing.add_argument("--limit", help="at most so many; 100 unless told")
     noun.verb("show", "show one job and its attempts", show).add_argument("job", help="id")
     noun.verb("cancel", "cancel a job", cancel).add_argument("job", help="id")

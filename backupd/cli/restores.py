@@ -30,7 +30,6 @@ async def create(context: Context, arguments: Namespace) -> None:
         "path": arguments.to,
         "overwrite": arguments.overwrite,
         "allow_damaged": arguments.allow_damaged,
+        "target": arguments.target,
     }
-    if arguments.target is not None:
-        body["target"] = arguments.target
     await started(context, await context.client.post("/v1/restores", body), wait=arguments.wait)

@@ -20,8 +20,6 @@ def register(nouns: Any, shared: ArgumentParser) -> None:
 
 async def create(context: Context, arguments: Namespace) -> None:
     """Verify a backup."""
-    body = {"backup": arguments.backup}
-    if arguments.target is not None:
-        body["target"] = arguments.target
+    body = {"backup": arguments.backup, "target": arguments.target}
     answer = await context.client.post("/v1/verifications", body)
     await started(context, answer, wait=arguments.wait)

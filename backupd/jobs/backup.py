@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
 from functools import partial
@@ -14,20 +14,12 @@ from backupd.jobs.auditing import Audited, Auditing, with_audit
 from backupd.jobs.published import result_of
 from backupd.jobs.resources import Resources
 from backupd.jobs.run import JobRun
-from backupd.model import (
-    Audit,
-    Backup,
-    BackupMode,
-    BackupState,
-    Job,
-    RepositoryName,
-    Statistics,
-    Volume,
-)
+from backupd.model import Audit, Backup, BackupMode, BackupState, Job, RepositoryName, Statistics, Volume
 from backupd.pipeline import changes
 from backupd.pipeline.backup import BackupOptions, BackupPipeline
 from backupd.pipeline.budget import ByteBudget
 from backupd.pipeline.changes import Reading
+from backupd.pipeline.pack_ids import PackIds
 from backupd.pipeline.progress import ProgressMeter
 from backupd.pipeline.read_back import read_back
 from backupd.pipeline.stored import FindCondemned, StoredChunks
@@ -170,7 +162,7 @@ class _Attempt:
         self._opened = opened
         self._observed = Observe(opened.repository.target, name="+".join(backup.targets))
         self._repository = opened.repository.through(self._limited(self._observed))
-        self._recorded: list[bytes] = []
+        self._stored: list[bytes] = []
         self._audit: Audited | None = None
         self._started_s = resources.clock.monotonic()
 
@@ -283,10 +275,11 @@ class _Attempt:
                 self._repository,
                 self._resources.workers,
                 index,
-                self._record,
+                PackIds(self._record),
                 is_everywhere=lambda: not self._opened.lagging,
                 damaged=await self._damaged(),
                 find_condemned=await self._condemned(),
+                note_stored=self._note_stored,
             ),
         )
         tree = await pipeline.run()
@@ -337,17 +330,19 @@ class _Attempt:
         if self._backup.verify_bytes:
             await read_back(
                 self._repository,
-                self._recorded,
+                self._stored,
                 bytes_max=self._backup.verify_bytes,
                 workers=self._resources.workers,
                 budget=budget,
                 random=Random(self._backup.id),  # noqa: S311 - which packs, no secret
             )
 
-    async def _record(self, pack_id: bytes) -> None:
-        await self._catalog.record_pack(self._job.id, pack_id.hex())
+    async def _record(self, pack_ids: Sequence[bytes]) -> None:
+        await self._catalog.record_packs(self._job.id, [pack_id.hex() for pack_id in pack_ids])
+
+    def _note_stored(self, pack_id: bytes) -> None:
         if self._backup.verify_bytes:
-            self._recorded.append(pack_id)
+            self._stored.append(pack_id)
 
     async def _publish(self, manifest: Manifest) -> Manifest:
         """Write the manifest, if this worker still holds the job; a cancellation no longer stops it.

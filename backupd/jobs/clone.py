@@ -6,7 +6,9 @@ Started again after a crash it begins anew: the same bytes into the same file.
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from backupd.jobs.resources import Resources
@@ -41,7 +43,7 @@ class CloneBody:
         """Fill the file that the request names with what the other one holds."""
         workers = self._resources.workers
         run.progress = progress = ProgressMeter(self._resources.clock)
-        files = await workers.run(_open, job.request["from"], job.request["to"])
+        files = await workers.opened(partial(open_files, job.request["from"], job.request["to"]), _Open.close)
         progress.total_bytes = files.size_bytes
         try:
             for offset in range(0, 0 if files.is_shared else files.size_bytes, _STEP_BYTES):
@@ -53,19 +55,20 @@ class CloneBody:
             await workers.run(files.close)
 
 
-def _open(source: str, copy: str) -> _Open:
-    with translated(Path(copy), "cannot be filled"):
+def open_files(source: str, copy: str) -> _Open:
+    """Open what is copied, and what it is copied to: that becomes as long, and shares the blocks if it can."""
+    with translated(Path(copy), "cannot be filled"), ExitStack() as opening:
         source_file = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        try:
-            size_bytes = os.lseek(source_file, 0, os.SEEK_END)
-            copy_file = os.open(copy, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        except BaseException:
-            os.close(source_file)
-            raise
+        opening.callback(os.close, source_file)
+        size_bytes = os.lseek(source_file, 0, os.SEEK_END)
+        copy_file = os.open(copy, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        opening.callback(os.close, copy_file)
         whole_bytes = max(size_bytes, os.lseek(copy_file, 0, os.SEEK_END))
         os.ftruncate(copy_file, 0)  # What an attempt before this one may have written is no hole.
         os.ftruncate(copy_file, whole_bytes)
-        return _Open(source_file, copy_file, size_bytes, share(source_file, copy_file))
+        is_shared = share(source_file, copy_file)
+        opening.pop_all()
+        return _Open(source_file, copy_file, size_bytes, is_shared)
 
 
 def _copy(files: _Open, name: str, offset_bytes: int, length_bytes: int) -> None:

@@ -6,8 +6,9 @@ Each step may be done twice, and a job that dies is done again from its first st
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -15,19 +16,21 @@ from backupd.errors import CorruptObject
 from backupd.jobs.enlisting import forget_writer
 from backupd.jobs.judging import first_judgement
 from backupd.jobs.leavings import Leavings
+from backupd.jobs.locks import Locks
 from backupd.jobs.resources import Resources
 from backupd.jobs.run import JobRun
 from backupd.jobs.sweep import Sweep, Tally
 from backupd.model import CollectionReport, Condemned, CondemnedKind, Finding, Job, Reason, RepositoryName
-from backupd.pipeline import marks as marked
 from backupd.pipeline.mark import Marker
 from backupd.pipeline.marks import Marks
 from backupd.pipeline.progress import ProgressMeter
 from backupd.repository import layout
 from backupd.repository.repository import Repository
-from targets.base import SweepsOrphans
+from backupd.repository.scratch import remove
+from targets.base import LocksObjects, SweepsOrphans
 
 _FINDINGS_MAX = 1000
+_JUDGED_AT_A_TIME = 1000
 _log = logging.getLogger(__name__)
 
 
@@ -35,7 +38,7 @@ class CollectBody:
     """Runs collect jobs.
 
     ``directory`` is for what a collection has seen; ``live_share_min`` is that of a target; ``drivers`` are of those
-    targets whose writes may leave something.
+    targets whose writes may leave something, ``lockers`` of those that lock what is stored.
     """
 
     def __init__(
@@ -44,9 +47,11 @@ class CollectBody:
         directory: Path,
         live_share_min: Callable[[str], float],
         drivers: Mapping[str, SweepsOrphans] = MappingProxyType({}),
+        lockers: Mapping[str, LocksObjects] = MappingProxyType({}),
     ) -> None:
         self._resources = resources
         self._leavings = Leavings(resources.catalog, drivers)
+        self._locks = Locks(resources, lockers)
         self._directory = directory
         self._live_share_min = live_share_min
 
@@ -62,7 +67,15 @@ class CollectBody:
                     await forget_writer(repository.target, writer)
                 share = self._live_share_min(name.target)
                 one = _Collection(
-                    self._resources, self._directory, name, repository, share, self._leavings, progress, tally
+                    self._resources,
+                    self._directory,
+                    name,
+                    repository,
+                    share,
+                    leavings=self._leavings,
+                    locks=self._locks,
+                    progress=progress,
+                    tally=tally,
                 )
                 await one.run(is_sweep_only=job.request["is_sweep_only"])
         report = tally.report()
@@ -88,7 +101,9 @@ class _Collection:
         name: RepositoryName,
         repository: Repository,
         live_share_min: float,
+        *,
         leavings: Leavings,
+        locks: Locks,
         progress: ProgressMeter,
         tally: Tally,
     ) -> None:
@@ -98,6 +113,7 @@ class _Collection:
         self._repository = repository
         self._live_share_min = live_share_min
         self._leavings = leavings
+        self._locks = locks
         self._progress = progress
         self._tally = tally
         kind = "encrypted" if name.is_encrypted else "plain"
@@ -117,6 +133,9 @@ class _Collection:
             tally=self._tally,
         )
         await self._resources.repositories.enlist(self._name)
+        if not is_sweep_only:
+            path = self._path.with_suffix(".locks.db")
+            self._tally.add(relocked=await self._locks.extend(self._name, self._repository, path, self._progress))
         if await self._is_under_way() and not await self._has_swept(sweep):
             return
         if is_sweep_only or await sweep.has_foreign_writers():
@@ -153,40 +172,55 @@ class _Collection:
         path = self._path.with_suffix(".dry.db")
         marks = await self._new_marks(path)
         try:
-            await self._resources.workers.run(self._note, await self._judged(marks), marks)
+            async for found in self._judged(marks):
+                await self._resources.workers.run(self._note, found, marks)
         finally:
             await self._resources.workers.run(marks.close)
-            await self._resources.workers.run(marked.remove, path)
+            await self._resources.workers.run(remove, path)
         for leaving in (await self._leavings.found(self._name))[: _FINDINGS_MAX - len(self._tally.findings)]:
             self._tally.add(findings_count=1)
             self._tally.findings.append(Finding(leaving.key or leaving.name, Reason.ORPHAN, leaving.size_bytes, 0))
 
     async def _condemn(self) -> bool:
         """Condemn what no backup needs, and tell whether there was any."""
+        has_found = False
         marks = await self._new_marks(self._path)
         try:
-            found = await self._judged(marks)
-            await self._resources.workers.run(self._note, found, marks)
-            await self._collections.condemn(self._name, found)
-            if found:
+            async for found in self._judged(marks):
+                has_found = True
+                await self._resources.workers.run(self._note, found, marks)
+                await self._collections.condemn(self._name, found)
+                packs = [one.pack_id for one in found if one.kind is CondemnedKind.PACK]
+                self._tally.add(condemned=len(packs))
+                await self._resources.repositories.forget_packs(self._repository.keys.repository_id, packs)
+            if has_found:
                 await self._resources.workers.run(marks.set_epoch, await self._collections.seal(self._name))
         finally:
             await self._resources.workers.run(marks.close)
-        if not found:
+        if not has_found:
             await self._drop_marks()
-            return False
-        self._tally.add(condemned=sum(one.kind is CondemnedKind.PACK for one in found))
-        await self._resources.repositories.forget_packs(
-            self._repository.keys.repository_id, [one.pack_id for one in found if one.kind is CondemnedKind.PACK]
-        )
-        return True
+        return has_found
 
-    async def _judged(self, marks: Marks) -> list[Condemned]:
-        found, packs, live = await self._resources.workers.run(
-            first_judgement, marks, live_share_min=self._live_share_min
-        )
-        self._tally.add(packs=packs, live_packs=live, forwards=await self._resources.workers.run(marks.count_forwards))
-        return found
+    async def _judged(self, marks: Marks) -> AsyncIterator[list[Condemned]]:
+        """Yield, in pages, what is to be condemned."""
+        workers = self._resources.workers
+        number = 0
+        while packs := await workers.run(partial(marks.packs, after=number, limit=_JUDGED_AT_A_TIME)):
+            number = packs[-1].number
+            dead = first_judgement(packs, live_share_min=self._live_share_min)
+            found = await self._locks.free(self._name, dead)
+            self._tally.add(packs=len(packs), live_packs=len(packs) - len(dead), locked_packs=len(dead) - len(found))
+            if found:
+                yield found
+        last = b""
+        while forwards := await workers.run(
+            partial(marks.forwards, is_needed=False, after=last, limit=_JUDGED_AT_A_TIME)
+        ):
+            last = forwards[-1][0]
+            unused = [Condemned(CondemnedKind.FORWARD, one, Reason.UNUSED, size) for one, size in forwards]
+            if found := await self._locks.free(self._name, unused):
+                yield found
+        self._tally.add(forwards=await workers.run(marks.count_forwards))
 
     def _note(self, found: list[Condemned], marks: Marks) -> None:
         for one in found[: _FINDINGS_MAX - len(self._tally.findings)]:
@@ -200,12 +234,17 @@ class _Collection:
     async def _new_marks(self, path: Path) -> Marks:
         """Look at everything that is there, and mark what backups and running jobs need."""
         workers = self._resources.workers
-        await workers.run(marked.remove, path)
+        await workers.run(remove, path)
         marks = await workers.run(Marks, path)
         try:
             marker = self._marker(marks)
             # In this order: a backup that is published meanwhile either has its packs recorded or is listed.
-            await marker.list_objects()
+            await marker.list_packs()
+            async for listed in marker.list_forwards():
+                if not self._tally.is_dry_run:
+                    await self._collections.note_moved(self._name, listed)
+            async for moved in self._collections.moved(self._name):
+                await marker.add_forwards([(pack_id, 0) for pack_id in moved])
             for is_abandoned in (False, True):
                 async for packs in self._collections.recorded_packs(self._name.project, is_abandoned=is_abandoned):
                     await workers.run(marks.add_recorded, packs, is_abandoned=is_abandoned)
@@ -213,7 +252,7 @@ class _Collection:
                 await marker.mark(backup_id)
         except BaseException:
             await workers.run(marks.close)
-            await workers.run(marked.remove, path)
+            await workers.run(remove, path)
             raise
         return marks
 
@@ -229,7 +268,7 @@ class _Collection:
         return marks
 
     async def _drop_marks(self) -> None:
-        await self._resources.workers.run(marked.remove, self._path)
+        await self._resources.workers.run(remove, self._path)
 
     def _marker(self, marks: Marks) -> Marker:
         return Marker(self._repository, marks, self._resources.workers, self._progress)
@@ -241,6 +280,8 @@ def summary(report: CollectionReport) -> str:
     parts = [f"{numbers.packs} packs, {numbers.live_packs} of them live"]
     parts.append(f"{numbers.condemned} condemned, {numbers.reprieved} reprieved, {numbers.deleted} deleted")
     parts.append(f"{numbers.compacted} compacted, {numbers.freed_bytes} bytes freed")
+    if numbers.locked_packs or numbers.relocked:
+        parts.append(f"{numbers.locked_packs} are locked and stay, {numbers.relocked} objects locked for longer")
     if report.waiting_for:
         parts.append(f"waits for jobs {', '.join(report.waiting_for)}")
     if report.foreign_writers:

@@ -9,10 +9,10 @@ import logging
 
 from backupd.jobs.resources import Resources
 from backupd.jobs.run import JobRun
-from backupd.model import Backup, BackupState, CopyState, Job
+from backupd.model import Backup, BackupState, CopyState, Job, RepositoryName
 from backupd.repository import layout
-from targets.base import Target
-from targets.errors import ObjectNotFound, TargetError
+from targets.base import Target, exists
+from targets.errors import TargetError
 
 _log = logging.getLogger(__name__)
 
@@ -52,19 +52,14 @@ class DeleteBody:
         found = {}
         for name in dict.fromkeys([*backup.targets, *copies]):
             if repositories.is_configured(name):
-                found[name] = repositories.scoped(backup.project, name, is_encrypted=backup.is_encrypted)
+                found[name] = repositories.part_of(RepositoryName(backup.project, name, backup.is_encrypted))
             else:
                 _log.warning("backup %s: its copy on target %s, which is not configured, stays", backup.id, name)
         return found
 
 
 async def _is_on_all(holders: list[Target], key: str) -> bool:
-    try:
-        for target in holders:
-            await target.head(key)
-    except ObjectNotFound:
-        return False
-    return True
+    return all([await exists(target, key) for target in holders])
 
 
 async def _is_surely_on_all(holders: list[Target], key: str) -> bool:

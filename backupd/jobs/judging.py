@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum, auto
 
 from backupd.model import Condemned, CondemnedKind, Reason
@@ -16,18 +17,10 @@ class Fate(Enum):
     COMPACTED = auto()
 
 
-def first_judgement(marks: Marks, *, live_share_min: float) -> tuple[list[Condemned], int, int]:
-    """Return what is to be condemned, how many packs there are, and how many of them stay. Blocks."""
-    found: list[Condemned] = []
-    count = 0
-    for pack in marks.packs():
-        count += 1
-        if (reason := _reason(pack, live_share_min)) is not None:
-            found.append(Condemned(CondemnedKind.PACK, pack.id, reason, pack.size_bytes))
-    live = count - len(found)
-    for pack_id, size_bytes in marks.unneeded_forwards():
-        found.append(Condemned(CondemnedKind.FORWARD, pack_id, Reason.UNUSED, size_bytes))
-    return found, count, live
+def first_judgement(packs: Iterable[MarkedPack], *, live_share_min: float) -> list[Condemned]:
+    """Return those of some packs that are to be condemned."""
+    judged = ((pack, _reason(pack, live_share_min)) for pack in packs)
+    return [Condemned(CondemnedKind.PACK, one.id, why, one.size_bytes) for one, why in judged if why is not None]
 
 
 def _reason(pack: MarkedPack, live_share_min: float) -> Reason | None:

@@ -21,7 +21,7 @@ from backupd.repository import layout
 from backupd.repository.manifest import Manifest
 from backupd.repository.repository import Repository
 from chunker.node import Pointer
-from targets.errors import ObjectNotFound
+from targets.base import exists
 
 _DAMAGES_MAX = 100_000
 _LOST = "lost: the target has no such object"
@@ -33,9 +33,7 @@ async def look_at_description(resources: Resources, scope: RepositoryScope) -> d
     """Return whether ``repository.json`` is damaged or lost, in the form of ``Locating``; every backup needs it."""
     condition = resources.catalog.condition
     holding = await condition.holding(scope.project, scope.target, is_encrypted=scope.is_encrypted)
-    try:
-        await scope.store.head(layout.REPOSITORY)
-    except ObjectNotFound:
+    if not await exists(scope.store, layout.REPOSITORY):
         lost = damage_of(scope, layout.REPOSITORY, Finding(_LOST), resources.clock.now(), is_lost=True)
         await condition.clear(scope, layout.REPOSITORY)
         await condition.add_damages([lost])
@@ -152,7 +150,7 @@ class Locating:
         )
         inspected = await scrub.inspect(key)
         if inspected is not None:
-            await record(self._resources, self._scope, key, inspected.findings)
+            await record(self._resources, self._scope, key, inspected.findings, size_bytes=inspected.size_bytes)
             await self._load()
 
     async def _add_lost(self, key: str, message: str) -> None:

@@ -13,11 +13,18 @@ from backupd.pipeline.inspection import Finding
 from backupd.repository import layout
 
 
-async def record(resources: Resources, scope: RepositoryScope, key: str, findings: Sequence[Finding]) -> int:
+async def record(
+    resources: Resources,
+    scope: RepositoryScope,
+    key: str,
+    findings: Sequence[Finding],
+    *,
+    size_bytes: int | None = None,
+) -> int:
     """Write down what an inspection found, and return how much was wrong before; backups rely on it no more."""
     now = resources.clock.now()
     found = [damage_of(scope, key, one, now) for one in findings]
-    before = await resources.catalog.condition.scrubbed(scope, key, now, found)
+    before = await resources.catalog.condition.scrubbed(scope, key, now, found, size_bytes=size_bytes)
     if findings and (pack_id := layout.pack_id(key)) is not None:
         await resources.repositories.forget_pack(pack_id)
     return before

@@ -118,14 +118,14 @@ class RepairBody:
         inspected = await scrub.inspect(key)
         if inspected is None or inspected.findings:
             return False
-        await record(self._resources, scope, key, [])
+        await record(self._resources, scope, key, [], size_bytes=inspected.size_bytes)
         return True
 
     async def _end(self, scope: RepositoryScope, scrub: Scrub, key: str, tally: _Tally, reason: str | None) -> None:
         """Write down what an object is now, whatever was meant to be done with it."""
         inspected = await scrub.inspect(key)
         if inspected is not None:
-            await record(self._resources, scope, key, inspected.findings)
+            await record(self._resources, scope, key, inspected.findings, size_bytes=inspected.size_bytes)
         if inspected is None or inspected.findings:
             tally.unrepaired[scope.prefix + key] = reason or "it was stored anew, and is not right again"
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from backupd.errors import BackupdError, CorruptObject, KeyMismatch
+from backupd.model import RepositoryName
 from backupd.repository import layout
 from backupd.repository.opened import Repositories
 from backupd.repository.repository import Repository
@@ -30,10 +31,8 @@ class RepositoryScope:
 
 def scopes(repositories: Repositories, project: str, target: str) -> list[RepositoryScope]:
     """Return the places of both repositories, encrypted and plain; there need not be one. ConfigError."""
-    return [
-        RepositoryScope(target, project, is_encrypted, repositories.scoped(project, target, is_encrypted=is_encrypted))
-        for is_encrypted in (True, False)
-    ]
+    names = [RepositoryName(project, target, is_encrypted) for is_encrypted in (True, False)]
+    return [RepositoryScope(target, project, one.is_encrypted, repositories.part_of(one)) for one in names]
 
 
 async def opened(repositories: Repositories, scope: RepositoryScope, others: list[str]) -> Repository:

@@ -7,6 +7,8 @@ before passes for data, and its result lists those ranges.
 
 from __future__ import annotations
 
+from functools import partial
+
 from backupd.jobs.resources import Resources
 from backupd.jobs.run import JobRun
 from backupd.jobs.stored import open_backup, other_copies
@@ -40,7 +42,8 @@ class RestoreBody:
             if damaged is not None:
                 await self._resources.catalog.condition.store_result(job.id, job.fence, _result(damaged))
 
-        destination = await workers.run(self._open, job, manifest.size_bytes)
+        others = await other_copies(self._resources, job)
+        destination = await workers.opened(partial(self._open, job, manifest.size_bytes), lambda made: made.abort())
         pipeline = RestorePipeline(
             manifest=manifest,
             repository=repository,
@@ -48,7 +51,7 @@ class RestoreBody:
             workers=workers,
             budget=self._resources.budget(),
             progress=progress,
-            others=await other_copies(self._resources, job),
+            others=others,
             damaged=damaged,
             before_finish=tell_damage,
         )

@@ -18,6 +18,7 @@ from backupd.pipeline.inspection import Finding
 from backupd.pipeline.progress import ProgressMeter
 from backupd.pipeline.scrub import Inspected, Scrub
 from backupd.repository import layout
+from backupd.repository.folders import pack_folders
 from backupd.repository.repository import Repository
 from chunker.errors import UnknownFormat
 from targets.errors import ObjectNotFound
@@ -143,7 +144,8 @@ class _Recorder:
         findings = inspected.findings
         if inspected.key == layout.REPOSITORY and self._with_keys and not findings:
             findings = await self._check_description()
-        before = await record(self._resources, self._scope, inspected.key, findings)
+        size_bytes = inspected.size_bytes
+        before = await record(self._resources, self._scope, inspected.key, findings, size_bytes=size_bytes)
         self._pending.discard(inspected.key)
         self._tally.objects += 1
         self._tally.scrubbed_bytes += inspected.size_bytes
@@ -166,7 +168,7 @@ class _Recorder:
 async def list_objects(resources: Resources, scope: RepositoryScope) -> int:
     """Bring the catalog in line with what the target has, a folder at a time; return how many bytes that is."""
     condition = resources.catalog.condition
-    folders = [layout.FORWARDS, layout.MANIFESTS, *(f"{layout.PACKS}{number:02x}/" for number in range(256))]
+    folders = [layout.FORWARDS, layout.MANIFESTS, *await pack_folders(scope.store)]
     total = 0
     first, sizes = folders[0], dict[str, int]()
     for folder in folders:

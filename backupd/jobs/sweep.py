@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 
 from backupd.catalog.condemnations import Root
 from backupd.errors import CorruptObject
-from backupd.jobs.enlisting import foreign_writers
+from backupd.jobs.enlisting import SPARE_BYTES, foreign_writers, keep_spare
 from backupd.jobs.judging import Fate, last_judgement
 from backupd.jobs.resources import Resources
 from backupd.model import CollectionReport, Condemned, CondemnedKind, Finding, Reason, RepositoryName
@@ -18,10 +19,12 @@ from backupd.pipeline.progress import ProgressMeter
 from backupd.repository import condemned, layout
 from backupd.repository.condemned import Condemnation
 from backupd.repository.repository import Repository
-from chunker.pack import PackEntry
+from chunker.pack import PACK_ID_SIZE_BYTES, PackEntry
+from targets.errors import PermissionDenied, QuotaExceeded
 
 _LOOKS_MAX = 10
-_IDS_PER_OBJECT = 64 * 1024
+_IDS_PER_OBJECT = 16 * 1024
+assert _IDS_PER_OBJECT * PACK_ID_SIZE_BYTES < SPARE_BYTES
 _DEAD = (Reason.DEAD, Reason.ORPHAN, Reason.UNUSED)
 _log = logging.getLogger(__name__)
 OpenMarks = Callable[[int], Awaitable[Marks]]
@@ -152,26 +155,47 @@ class Sweep:
         return has_missed
 
     async def _announce(self, epoch: int) -> None:
-        """Store what is condemned, for those who begin to write here now."""
-        catalog_id = await self._collections.catalog_id()
-        ids: list[bytes] = []
-        number = 0
-        async for page in self._collections.condemned(self._name):
-            ids += [one.pack_id for one in page if one.kind is CondemnedKind.PACK]
-            if len(ids) >= _IDS_PER_OBJECT:
-                await self._put_condemned(catalog_id, number, epoch, ids)
-                ids, number = [], number + 1
-        if ids:
-            await self._put_condemned(catalog_id, number, epoch, ids)
+        """Store what is condemned, for those who begin to write here now. What a full target cannot take is reprieved.
 
-    async def _put_condemned(self, catalog_id: str, number: int, epoch: int, ids: list[bytes]) -> None:
-        body = condemned.encode(Condemnation(catalog_id, epoch, ids))
-        await self._target.put(layout.condemned(catalog_id, number), body)
+        The next collection condemns it again, and has the room that this one makes.
+        """
+        catalog_id = await self._collections.catalog_id()
+        number = 0
+        async for packs in self._condemned_packs():
+            body = condemned.encode(Condemnation(catalog_id, epoch, [one.pack_id for one in packs]))
+            try:
+                await self._put_condemned(layout.condemned(catalog_id, number), body, layout.spare(catalog_id))
+            except QuotaExceeded:
+                if number == 0 or any(one.is_going for one in packs):
+                    raise
+                await self._collections.reprieve(self._name, packs)
+            else:
+                number += 1
+
+    async def _condemned_packs(self) -> AsyncIterator[list[Condemned]]:
+        """Yield condemned packs, as many as one object tells of."""
+        packs: list[Condemned] = []
+        async for page in self._collections.condemned(self._name):
+            packs += [one for one in page if one.kind is CondemnedKind.PACK]
+            while len(packs) >= _IDS_PER_OBJECT:
+                yield packs[:_IDS_PER_OBJECT]
+                del packs[:_IDS_PER_OBJECT]
+        if packs:
+            yield packs
+
+    async def _put_condemned(self, key: str, body: bytes, spare: str) -> None:
+        try:
+            await self._target.put(key, body)
+        except QuotaExceeded:
+            await self._target.delete(spare)
+            await self._target.put(key, body)
 
     async def _withdraw(self) -> None:
-        prefix = f"{layout.CONDEMNED}{await self._collections.catalog_id()}/"
-        if announced := [info.key async for info in self._target.list(prefix)]:
-            await self._target.delete_many(announced)
+        catalog_id = await self._collections.catalog_id()
+        if announced := [info.key async for info in self._target.list(f"{layout.CONDEMNED}{catalog_id}/")]:
+            with suppress(PermissionDenied):  # Locked: who reads it relies on less than he could.
+                await self._target.delete_many(announced)
+        await keep_spare(self._target, catalog_id)
 
     async def _carry_out(self, marks: Marks) -> None:
         compactor = Compactor(self._repository, marks, self._resources.workers, self._resources.budget())
@@ -212,6 +236,8 @@ class Sweep:
             self._tally.add(reprieved=len(damaged))
             whole = [one for one in group if one.pack_id not in moved.damaged]
             taken = await self._collections.take(self._name, whole)
+            # Before anybody needs to know: a listing may miss the forwards, and show the packs for long.
+            await self._collections.note_moved(self._name, [one.pack_id for one in taken])
             await compactor.store_forwards([one.pack_id for one in taken], moved)
             await self._delete(taken)
             await self._index(moved.entries)

@@ -37,7 +37,7 @@ from chunker.tree import Tree, TreeReader, TreeWriter
 
 SPAN_SIZE_BYTES = 2 * 1024 * 1024
 _UPLOADS_MAX = 2
-_PLAN_BATCH = 64
+_PLAN_BATCH = 16  # The nodes above so many spans fit the cache of nodes.
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,9 @@ class BackupOptions:
 
 @dataclass(slots=True)
 class _Flight:
-    """A span on its way through the worker threads; zeros need none."""
+    """Spans on their way through the worker threads together; zeros need none."""
 
-    span: Span
+    spans: Sequence[Span]
     parents: dict[int, Pointer]
     encoding: asyncio.Future[list[Encoded]] | None
     frames: memoryview | None
@@ -122,10 +122,18 @@ class BackupPipeline:
             kit_count=self._room.kits,
         )
         self._chunk_packer = Packer(
-            self._budget, self._stored.store, pack_size_bytes=CHUNK_PACK_SIZE_BYTES, uploads_max=_UPLOADS_MAX
+            self._budget,
+            self._stored.pack_ids,
+            self._stored.store,
+            pack_size_bytes=CHUNK_PACK_SIZE_BYTES,
+            uploads_max=_UPLOADS_MAX,
         )
         self._node_packer = Packer(
-            self._budget, self._stored.store, pack_size_bytes=NODE_PACK_SIZE_BYTES, uploads_max=1
+            self._budget,
+            self._stored.pack_ids,
+            self._stored.store,
+            pack_size_bytes=NODE_PACK_SIZE_BYTES,
+            uploads_max=1,
         )
         nodes = NodeCache(NodeFetcher(repository, self._workers))
         saver = NodeSaver(self._node_packer, self._workers, ids, make_writer())
@@ -178,29 +186,30 @@ class BackupPipeline:
         return await self._tree.finish()
 
     async def _land(self, flight: _Flight) -> None:
-        """Take the result of one span: frames into the pack, pointers into the tree."""
+        """Take the result of one flight: frames into the pack, pointers into the tree."""
         if flight.encoding is None or flight.frames is None:
-            await self._tree.clear(flight.span.first, flight.span.end)
+            for span in flight.spans:
+                await self._tree.clear(span.first, span.end)
             return
-        encoded = await self._encoded(flight.span, flight.encoding)
+        encoded = await self._encoded(flight.spans, flight.encoding)
         while lost := await self._stored.lost(
             _pointers(encoded, Outcome.REUSED), _pointers(encoded, Outcome.UNCHANGED)
         ):
             flight.parents = {index: one for index, one in flight.parents.items() if one.pack not in lost}
-            flight.encoding = self._workers.submit(self._encoder.encode, flight.span, flight.parents, flight.frames)
-            encoded = await self._encoded(flight.span, flight.encoding)
+            flight.encoding = self._workers.submit(self._encoder.encode, flight.spans, flight.parents, flight.frames)
+            encoded = await self._encoded(flight.spans, flight.encoding)
         for chunk in encoded:
             await self._place(chunk, flight.frames)
         self._progress.add(sum(chunk.plain_size for chunk in encoded))
 
-    async def _encoded(self, span: Span, encoding: asyncio.Future[list[Encoded]]) -> list[Encoded]:
+    async def _encoded(self, spans: Sequence[Span], encoding: asyncio.Future[list[Encoded]]) -> list[Encoded]:
         try:
             async with asyncio.timeout(self._options.read_timeout_s):
                 return await asyncio.shield(encoding)
         except TimeoutError:
-            offset = span.first * self._options.chunk_size_bytes
+            offset = spans[0].first * self._options.chunk_size_bytes
             raise SourceUnreadable(
-                f"no answer to a read at offset {offset} within {self._options.read_timeout_s:g} s"
+                f"no answer to a read from offset {offset} on within {self._options.read_timeout_s:g} s"
             ) from None
 
     async def _place(self, chunk: Encoded, frames: memoryview) -> None:
@@ -216,11 +225,11 @@ class BackupPipeline:
             await self._tree.set(chunk.number, pointer)
 
     async def _flights(self) -> AsyncGenerator[_Flight, None]:
-        """Yield spans in order, a bounded number of them being encoded ahead."""
+        """Yield what was launched in order, a bounded number being encoded ahead."""
         window: deque[_Flight] = deque()
         try:
-            async for span in self._spans():
-                window.append(await self._launch(span))
+            async for trip in self._trips():
+                window.append(await self._launch(trip))
                 if len(window) >= self._room.spans:
                     yield window[0]
                     self._recover(window.popleft())
@@ -232,20 +241,21 @@ class BackupPipeline:
             for flight in window:
                 self._recover(flight)
 
-    async def _launch(self, span: Span) -> _Flight:
-        if not span.is_data:
-            return _Flight(span, {}, None, None)
+    async def _launch(self, trip: Sequence[Span]) -> _Flight:
+        if not trip[0].is_data:
+            return _Flight(trip, {}, None, None)
         parents: dict[int, Pointer] = {}
-        async for leaf in self._parent.leaves(span.first, span.end):
-            parents.update(leaf)
+        for span in trip:
+            async for leaf in self._parent.leaves(span.first, span.end):
+                parents.update(leaf)
         frames = await self._budget.acquire(self._encoder.frames_size_max)
-        return _Flight(span, parents, self._workers.submit(self._encoder.encode, span, parents, frames), frames)
+        return _Flight(trip, parents, self._workers.submit(self._encoder.encode, trip, parents, frames), frames)
 
     def _recover(self, flight: _Flight) -> None:
         if flight.frames is not None:
             self._budget.release(flight.frames)
 
-    async def _spans(self) -> AsyncIterator[Span]:
+    async def _trips(self) -> AsyncIterator[list[Span]]:
         spans = plan.spans(
             self._source,
             self._changed,
@@ -253,8 +263,9 @@ class BackupPipeline:
             span_chunks=self._options.span_chunks,
         )
         while batch := await self._workers.run(lambda: list(islice(spans, _PLAN_BATCH))):
-            for span in batch:
-                yield span
+            await self._parent.load_ahead([(span.first, span.end) for span in batch if span.is_data])
+            for trip in plan.trips(batch, chunks_max=self._options.span_chunks):
+                yield trip
 
 
 def _pointers(encoded: Sequence[Encoded], outcome: Outcome) -> list[Pointer]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from backupd.errors import CorruptObject
 from backupd.model import Condemned
 from backupd.pipeline.budget import ByteBudget
-from backupd.pipeline.fetch import fetch_ranges, frames_in, read_again_if_corrupt
+from backupd.pipeline.fetch import fetch_ranges, frames_in, named, read_again_if_corrupt
 from backupd.pipeline.marks import Marks
 from backupd.pipeline.room import CHUNK_PACK_SIZE_BYTES
 from backupd.pipeline.workers import Workers
@@ -26,7 +26,6 @@ from chunker.digest import Kind
 from chunker.errors import CorruptFrame
 from chunker.node import Pointer
 from chunker.pack import PACK_ID_SIZE_BYTES, PackEntry, PackWriter
-from targets.errors import ObjectNotFound
 
 _GAP_BYTES_MAX = 64 * 1024
 _GROUP_PACKS = 32
@@ -96,7 +95,7 @@ class Compactor:
         self, pack_id: bytes, rooms: Mapping[Kind, memoryview], opened: dict[Kind, _Open], moved: Moved
     ) -> None:
         live = dict(await self._workers.run(self._marks.live_frames, pack_id))
-        if not await self._is_there(pack_id):
+        if not await self._repository.has_pack(pack_id):
             return  # Somebody died when it was gone, but not yet forgotten; its forward is there.
         footer = await self._repository.footer(pack_id)
         entries = [entry for entry in footer if live.get(entry.offset) == entry.length]
@@ -144,18 +143,11 @@ class Compactor:
             place = Place(full.writer.pack_id, entry.offset, entry.length)
             moved.places.setdefault(pack_id, {})[offset] = place
 
-    async def _is_there(self, pack_id: bytes) -> bool:
-        try:
-            await self._repository.target.head(layout.pack(pack_id))
-        except ObjectNotFound:
-            return False
-        return True
-
 
 def _check(pack_id: bytes, entries: Sequence[PackEntry], frames: Mapping[Pointer, memoryview]) -> None:
     for entry in entries:
+        pointer = Pointer(entry.id, pack_id, entry.offset, entry.length)
         try:
-            frame.check(frames[Pointer(entry.id, pack_id, entry.offset, entry.length)])
+            frame.check(frames[pointer])
         except CorruptFrame as error:
-            where = f"{layout.pack(pack_id)}: frame {entry.id.hex()} at offset {entry.offset}"
-            raise CorruptObject(f"{where}: {error}", pack_id=pack_id) from error
+            raise named(pointer, error) from error

@@ -1,4 +1,4 @@
-"""From volume bytes to frames: what one worker thread does with one span."""
+"""From volume bytes to frames: what one worker thread does with some spans."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Outcome(Enum):
 
 
 class Encoded(NamedTuple):
-    """One chunk of a span. ``pointer`` is set when it was reused; start and end frame it when it is new."""
+    """One chunk. ``pointer`` is set when it was reused; start and end frame it when it is new."""
 
     number: int
     outcome: Outcome
@@ -47,7 +47,7 @@ class _Kit:
 
 
 class SpanEncoder:
-    """Reads, hashes, compares, compresses and encrypts spans; one call per span, in any thread."""
+    """Reads, hashes, compares, compresses and encrypts spans; one call for some of them, in any thread."""
 
     def __init__(
         self,
@@ -68,42 +68,43 @@ class SpanEncoder:
         self.frames_size_max = span_chunks * (chunk_size_bytes + OVERHEAD_BYTES_MAX)
         self._kits = Kits(lambda: _Kit(memoryview(mmap.mmap(-1, span_size)), make_writer()), kit_count)
 
-    def encode(self, span: Span, parents: Mapping[int, Pointer], out: memoryview) -> list[Encoded]:
-        """Read ``span`` and write the frames of its new chunks to ``out``, which has ``frames_size_max`` bytes.
+    def encode(self, spans: Sequence[Span], parents: Mapping[int, Pointer], out: memoryview) -> list[Encoded]:
+        """Read ``spans``, ``span_chunks`` at most, and write the frames of their new chunks to ``out``.
 
-        ``parents`` are the parent backup's pointers in the span, by chunk index. Blocks.
+        That has ``frames_size_max`` bytes. ``parents`` are the parent backup's pointers in the spans, by chunk index.
+        Blocks.
         """
         with self._kits.lend() as kit:
-            plain = self._read(span, kit.buffer)
-            chunks = self._hashed(span, plain, parents)
+            plains = self._read(spans, kit.buffer)
+            chunks = [self._hashed(index, plain, parents.get(index)) for index, plain in plains.items()]
             known = self._find([c.id for c in chunks if c.outcome is Outcome.NEW])
-            return self._framed(chunks, span, plain, known, kit.writer, out)
+            return self._framed(chunks, plains, known, kit.writer, out)
 
-    def _read(self, span: Span, buffer: memoryview) -> memoryview:
-        offset = span.first * self._chunk_size_bytes
-        plain = buffer[: min(span.end * self._chunk_size_bytes, self._source.size_bytes) - offset]
-        self._source.read_into(offset, plain)
-        return plain
+    def _read(self, spans: Sequence[Span], buffer: memoryview) -> dict[int, memoryview]:
+        """Return the plain bytes of each chunk, by its index."""
+        chunk_size = self._chunk_size_bytes
+        plains: dict[int, memoryview] = {}
+        for span in spans:
+            offset = span.first * chunk_size
+            start = len(plains) * chunk_size
+            plain = buffer[start : start + min(span.end * chunk_size, self._source.size_bytes) - offset]
+            self._source.read_into(offset, plain)
+            for place, index in enumerate(range(span.first, span.end)):
+                plains[index] = plain[place * chunk_size : (place + 1) * chunk_size]
+        return plains
 
-    def _hashed(self, span: Span, plain: memoryview, parents: Mapping[int, Pointer]) -> list[Encoded]:
-        chunks = []
-        for index in range(span.first, span.end):
-            chunk = self._chunk(span, plain, index)
-            if is_zero(chunk):
-                chunks.append(Encoded(index, Outcome.ZERO, b"", len(chunk)))
-                continue
-            chunk_id = self._ids.of(Kind.CHUNK, chunk)
-            parent = parents.get(index)
-            is_unchanged = parent is not None and parent.id == chunk_id
-            outcome = Outcome.UNCHANGED if is_unchanged else Outcome.NEW
-            chunks.append(Encoded(index, outcome, chunk_id, len(chunk), parent))
-        return chunks
+    def _hashed(self, index: int, plain: memoryview, parent: Pointer | None) -> Encoded:
+        if is_zero(plain):
+            return Encoded(index, Outcome.ZERO, b"", len(plain))
+        chunk_id = self._ids.of(Kind.CHUNK, plain)
+        is_unchanged = parent is not None and parent.id == chunk_id
+        outcome = Outcome.UNCHANGED if is_unchanged else Outcome.NEW
+        return Encoded(index, outcome, chunk_id, len(plain), parent)
 
     def _framed(
         self,
         chunks: list[Encoded],
-        span: Span,
-        plain: memoryview,
+        plains: Mapping[int, memoryview],
         known: Mapping[bytes, Pointer],
         writer: FrameWriter,
         out: memoryview,
@@ -116,12 +117,7 @@ class SpanEncoder:
             elif chunk.id in known:
                 framed.append(chunk._replace(outcome=Outcome.REUSED, pointer=known[chunk.id]))
             else:
-                content = self._chunk(span, plain, chunk.number)
-                end = position + writer.encode(Kind.CHUNK, chunk.id, content, out[position:])
+                end = position + writer.encode(Kind.CHUNK, chunk.id, plains[chunk.number], out[position:])
                 framed.append(chunk._replace(pointer=None, start=position, end=end))
                 position = end
         return framed
-
-    def _chunk(self, span: Span, plain: memoryview, index: int) -> memoryview:
-        start = (index - span.first) * self._chunk_size_bytes
-        return plain[start : start + self._chunk_size_bytes]

@@ -63,7 +63,7 @@ def _inspect_frame(entry: PackEntry, body: memoryview, reader: FrameReader | Non
     stored = body[entry.offset : entry.offset + entry.length]
     try:
         check_frame(entry.kind, entry.id, stored, reader)
-    except (CorruptFrame, UnknownFormat, ChunkerError) as error:
+    except ChunkerError as error:
         message = f"frame {entry.id.hex()} at offset {entry.offset}: {error}"
         return Finding(message, entry.offset, entry.length, entry.id)
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 
 from backupd.errors import CorruptObject
 from backupd.pipeline.fetch import NodeFetcher
@@ -10,6 +10,7 @@ from backupd.pipeline.marks import Marks, UnreadNode
 from backupd.pipeline.progress import ProgressMeter
 from backupd.pipeline.workers import Workers
 from backupd.repository import layout
+from backupd.repository.folders import pack_folders
 from backupd.repository.manifest import Manifest
 from backupd.repository.repository import Repository
 from chunker import node
@@ -30,21 +31,28 @@ class Marker:
         self._progress = progress
         self._nodes = NodeFetcher(repository, workers)
 
-    async def list_objects(self) -> None:
-        """Note every pack and every forward; what is stored later is never judged."""
-        for folder in range(256):  # So that no listing grows with the repository.
-            packs = self._listed(f"{layout.PACKS}{folder:02x}/")
-            async for page in _pages(packs):
+    async def list_packs(self) -> None:
+        """Note every pack; what is stored later is never judged."""
+        for folder in await pack_folders(self._repository.target):
+            async for page in _pages(self._listed(folder)):
                 found = [(one, size) for key, size in page if (one := layout.pack_id(key)) is not None]
                 await self._workers.run(self._marks.add_packs, found)
+
+    async def list_forwards(self) -> AsyncIterator[list[bytes]]:
+        """Note every forward that is listed, and yield whose they are. A listing may not have all."""
         async for page in _pages(self._listed(layout.FORWARDS)):
             forwards = [(one, size) for key, size in page if (one := layout.forwarded_pack_id(key)) is not None]
-            await self._workers.run(self._marks.add_forwards, forwards)
-            # A listing may show what was deleted a while ago. Frames that were moved would be taken to be still in
-            # a pack that is gone, and the forward that leads to them to be in nobody's way.
-            for pack_id in await self._workers.run(self._marks.packs_among, [one for one, _ in forwards]):
-                if not await self._repository.has_pack(pack_id):
-                    await self._workers.run(self._marks.drop_pack, pack_id)
+            await self.add_forwards(forwards)
+            yield [pack_id for pack_id, _ in forwards]
+
+    async def add_forwards(self, forwards: Sequence[tuple[bytes, int]]) -> None:
+        """Note forwards: of which packs, and their sizes, 0 for one that was not listed."""
+        await self._workers.run(self._marks.add_forwards, forwards)
+        # A listing may show what was deleted a while ago. Frames that were moved would be taken to be still in
+        # a pack that is gone, and the forward that leads to them to be in nobody's way.
+        for pack_id in await self._workers.run(self._marks.packs_among, [one for one, _ in forwards]):
+            if not await self._repository.has_pack(pack_id):
+                await self._workers.run(self._marks.drop_pack, pack_id)
 
     async def mark(self, backup_id: str) -> bool:
         """Note what a backup needs, if that was not done before; tell whether it has a manifest.
@@ -80,12 +88,12 @@ class Marker:
             self._progress.add(sum(map(len, plains)))
 
     async def _learn(self, pointers: Iterable[Pointer]) -> None:
-        """Load the forwards of packs that are gone, as far as these pointers lead."""
+        """Load the forwards of packs that are gone, as far as these pointers lead, whether or not they were listed."""
         kept = [*pointers]
         while unknown := await self._workers.run(self._marks.unknown, kept):
             for pack_id in unknown:
                 places = await self._repository.forward(pack_id)
-                await self._workers.run(self._marks.learn, pack_id, places or {})
+                await self._workers.run(self._marks.learn, pack_id, places)
 
     async def _listed(self, prefix: str) -> AsyncIterator[tuple[str, int]]:
         async for info in self._repository.target.list(prefix):

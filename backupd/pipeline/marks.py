@@ -7,17 +7,17 @@ collection only reads more.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from backupd.repository.forward import Forward
 from backupd.repository.forwards import HOPS_MAX
+from backupd.repository.scratch import open_scratch, remove
 from chunker.node import Pointer
 from chunker.pack import ENTRY_SIZE_BYTES, TRAILER_SIZE_BYTES
 
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 CREATE TABLE packs (
@@ -29,7 +29,7 @@ CREATE TABLE frames (
 ) WITHOUT ROWID;
 CREATE TABLE forwards (
     pack BLOB PRIMARY KEY, size INTEGER NOT NULL, is_known INTEGER NOT NULL DEFAULT 0,
-    is_needed INTEGER NOT NULL DEFAULT 0
+    is_needed INTEGER NOT NULL DEFAULT 0, is_absent INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE TABLE moved (
     pack BLOB NOT NULL, offset INTEGER NOT NULL, to_pack BLOB NOT NULL, to_offset INTEGER NOT NULL,
@@ -54,6 +54,7 @@ class MarkedPack(NamedTuple):
     live_bytes: int
     is_in_use: bool
     is_abandoned: bool
+    number: int
 
 
 class UnreadNode(NamedTuple):
@@ -67,14 +68,12 @@ class Marks:
     """Blocks, and belongs to one thread at a time. Each method is one transaction."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         self._numbers: dict[bytes, int | None] = {}
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
-            self._connection = self._open()
+            self._connection = _opened(path)
         except sqlite3.DatabaseError:
             remove(path)
-            self._connection = self._open()
+            self._connection = _opened(path)
 
     def epoch(self) -> int | None:
         """Return the condemnation that this was made for."""
@@ -116,13 +115,17 @@ class Marks:
             self._connection.execute("DELETE FROM packs WHERE id = ?", (pack_id,))
         self._numbers.clear()
 
-    def learn(self, pack: bytes, places: Forward) -> None:
-        """Note what a forward says."""
+    def learn(self, pack: bytes, places: Forward | None) -> None:
+        """Note what a forward says, or that there is none. It need not have been listed."""
         with self._connection:
-            self._connection.execute("UPDATE forwards SET is_known = 1 WHERE pack = ?", (pack,))
+            self._connection.execute("INSERT OR IGNORE INTO forwards (pack, size) VALUES (?, 0)", (pack,))
+            is_absent = places is None
+            self._connection.execute(
+                "UPDATE forwards SET is_known = 1, is_absent = ? WHERE pack = ?", (is_absent, pack)
+            )
             self._connection.executemany(
                 "INSERT OR IGNORE INTO moved VALUES (?, ?, ?, ?)",
-                [(pack, offset, place.pack, place.offset) for offset, place in places.items()],
+                [(pack, offset, place.pack, place.offset) for offset, place in (places or {}).items()],
             )
 
     def has_root(self, backup_id: str) -> bool:
@@ -176,10 +179,10 @@ class Marks:
         found = self._connection.execute(f"{_PACKS} WHERE id = ? GROUP BY number", (pack_id,)).fetchone()
         return None if found is None else _marked(found)
 
-    def packs(self) -> Iterator[MarkedPack]:
-        """Yield every pack that was there. Nothing else may be asked for meanwhile."""
-        for row in self._connection.execute(f"{_PACKS} GROUP BY number"):
-            yield _marked(row)
+    def packs(self, *, after: int, limit: int) -> list[MarkedPack]:
+        """Return some packs that were there, by number, those behind ``after``; numbers begin with 1."""
+        query = f"{_PACKS} WHERE number > ? GROUP BY number ORDER BY number LIMIT ?"
+        return [_marked(row) for row in self._connection.execute(query, (after, limit))]
 
     def live_frames(self, pack_id: bytes) -> list[tuple[int, int]]:
         """Return offset and length of each frame of a pack that some tree needs."""
@@ -187,9 +190,10 @@ class Marks:
         query = "SELECT offset, length FROM frames WHERE pack = ? ORDER BY offset"
         return [] if number is None else self._connection.execute(query, (number,)).fetchall()
 
-    def unneeded_forwards(self) -> list[tuple[bytes, int]]:
-        """Return the packs whose forwards no tree needs, with the sizes of those."""
-        return self._connection.execute("SELECT pack, size FROM forwards WHERE is_needed = 0").fetchall()
+    def forwards(self, *, is_needed: bool, after: bytes, limit: int) -> list[tuple[bytes, int]]:
+        """Return some packs whose forwards some tree needs, or none does, with the sizes of those; by id."""
+        query = "SELECT pack, size FROM forwards WHERE is_needed = ? AND pack > ? ORDER BY pack LIMIT ?"
+        return self._connection.execute(query, (is_needed, after, limit)).fetchall()
 
     def is_needed(self, pack_id: bytes) -> bool:
         """Tell whether some tree needs the forward of a pack."""
@@ -199,7 +203,7 @@ class Marks:
 
     def count_forwards(self) -> int:
         """Return how many forwards were there."""
-        return int(self._connection.execute("SELECT count(*) FROM forwards").fetchone()[0])
+        return int(self._connection.execute("SELECT count(*) FROM forwards WHERE NOT is_absent").fetchone()[0])
 
     def close(self) -> None:
         """Release the file."""
@@ -238,8 +242,8 @@ class Marks:
         return found
 
     def _is_to_be_learnt(self, pack: bytes) -> bool:
-        query = "SELECT 1 FROM forwards WHERE pack = ? AND is_known = 0"
-        return self._connection.execute(query, (pack,)).fetchone() is not None
+        query = "SELECT 1 FROM forwards WHERE pack = ? AND is_known"
+        return self._connection.execute(query, (pack,)).fetchone() is None
 
     def _number(self, pack: bytes) -> int | None:
         if pack in self._numbers:
@@ -250,38 +254,19 @@ class Marks:
         number = self._numbers[pack] = None if found is None else int(found[0])
         return number
 
-    def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, check_same_thread=False)
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute(f"PRAGMA cache_size = -{_CACHE_SIZE_KIB}")
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                connection.executescript(f"{_SCHEMA} PRAGMA user_version = {_VERSION};")
-            elif version != _VERSION:
-                raise sqlite3.DatabaseError(f"marks version {version}")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
 
 # What a pack would be long that held only what lives: then a pack that is all alive is as long as it is.
 _PACKS = (
     f"SELECT id, size, coalesce(sum(length + {ENTRY_SIZE_BYTES}) + {TRAILER_SIZE_BYTES}, 0),"  # noqa: S608 - constants
-    " is_in_use, is_abandoned"
+    " is_in_use, is_abandoned, number"
     " FROM packs LEFT JOIN frames ON pack = number"
 )
 
 
-def _marked(row: tuple[bytes, int, int, int, int]) -> MarkedPack:
-    pack_id, size, live, is_in_use, is_abandoned = row
-    return MarkedPack(pack_id, size, live, bool(is_in_use), bool(is_abandoned))
+def _opened(path: Path) -> sqlite3.Connection:
+    return open_scratch(path, schema=_SCHEMA, version=_VERSION, cache_size_kib=_CACHE_SIZE_KIB)
 
 
-def remove(path: Path) -> None:
-    """Remove a file of marks, and what SQLite has put beside it. Blocks."""
-    for suffix in ("", "-wal", "-shm"):
-        with suppress(FileNotFoundError):
-            path.with_name(path.name + suffix).unlink()
+def _marked(row: tuple[bytes, int, int, int, int, int]) -> MarkedPack:
+    pack_id, size, live, is_in_use, is_abandoned, number = row
+    return MarkedPack(pack_id, size, live, bool(is_in_use), bool(is_abandoned), number)

@@ -14,6 +14,7 @@ from chunker.digest import Ids, Kind
 from chunker.errors import ChunkerError
 from chunker.frame import OVERHEAD_BYTES_MAX, PLAIN_SIZE_BYTES_MAX, FrameReader, FrameWriter
 from chunker.pack import ENTRY_SIZE_BYTES, PACK_SIZE_BYTES_MAX, TRAILER_SIZE_BYTES, PackEntry, PackWriter
+from chunker.xaes import TAG_SIZE_BYTES
 
 _LEVELS = (3, 0, 1, 2, *range(4, 20))
 
@@ -82,7 +83,7 @@ class Mender:
         """Fill a gap with frames of zeros, which nobody points to. ValueError when it is too small for one."""
         raw = FrameWriter(self._keys, compression_level=0, is_encrypted=self._is_encrypted)
         while gap_bytes:
-            overhead = OVERHEAD_BYTES_MAX if self._is_encrypted else OVERHEAD_BYTES_MAX - 16
+            overhead = OVERHEAD_BYTES_MAX if self._is_encrypted else OVERHEAD_BYTES_MAX - TAG_SIZE_BYTES
             plain_bytes = min(gap_bytes - overhead, PLAIN_SIZE_BYTES_MAX)
             if 0 < gap_bytes - overhead - plain_bytes <= overhead:
                 plain_bytes -= overhead + 1  # Leave enough for one frame more.

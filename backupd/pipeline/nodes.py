@@ -12,11 +12,11 @@ from chunker.digest import Ids, Kind
 from chunker.frame import OVERHEAD_BYTES_MAX, FrameWriter
 from chunker.node import NODE_SIZE_BYTES_MAX, Pointer
 
-_CACHED_NODES_MAX = 64
+_CACHED_NODES_MAX = 128
 
 
 class NodeCache:
-    """Loads nodes, each from the target once while it is among the 64 used last (2 MiB)."""
+    """Loads nodes, each from the target once while it is among the 128 used last (4 MiB)."""
 
     def __init__(self, fetcher: NodeFetcher) -> None:
         self._fetcher = fetcher

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from backupd.pipeline.budget import ByteBudget
+from backupd.pipeline.pack_ids import PackIds
 from chunker.digest import Kind
 from chunker.node import Pointer
-from chunker.pack import PACK_ID_SIZE_BYTES, PackEntry, PackWriter
+from chunker.pack import PackEntry, PackWriter
 
 StorePack = Callable[[bytes, memoryview, Sequence[PackEntry]], Awaitable[None]]
 """Store a sealed pack: (pack id, bytes, entries). Returns once it is durable on the target."""
@@ -28,8 +28,11 @@ class Packer:
     The caller runs ``upload`` in as many tasks as may upload at the same time, and ``finish`` ends them.
     """
 
-    def __init__(self, budget: ByteBudget, store: StorePack, *, pack_size_bytes: int, uploads_max: int) -> None:
+    def __init__(
+        self, budget: ByteBudget, ids: PackIds, store: StorePack, *, pack_size_bytes: int, uploads_max: int
+    ) -> None:
         self._budget = budget
+        self._ids = ids
         self._store = store
         self._pack_size_bytes = pack_size_bytes
         self.uploads_max = uploads_max
@@ -43,8 +46,9 @@ class Packer:
         if self._open is not None and not self._open.writer.fits(len(frame)):
             await self._seal()
         if self._open is None:
+            pack_id = await self._ids.draw()
             buffer = await self._budget.acquire(self._pack_size_bytes)
-            self._open = _OpenPack(PackWriter(secrets.token_bytes(PACK_ID_SIZE_BYTES), buffer), buffer)
+            self._open = _OpenPack(PackWriter(pack_id, buffer), buffer)
         entry = self._open.writer.append(kind, frame_id, frame)
         return Pointer(frame_id, self._open.writer.pack_id, entry.offset, entry.length)
 

@@ -16,6 +16,10 @@ class Span(NamedTuple):
     end: int
     is_data: bool
 
+    @property
+    def chunk_count(self) -> int:
+        return self.end - self.first
+
 
 def spans(source: PointInTime, changed: Iterable[Extent], *, chunk_size_bytes: int, span_chunks: int) -> Iterator[Span]:
     """Yield, ascending, what ``changed`` covers, whole chunks at a time.
@@ -37,6 +41,21 @@ def spans(source: PointInTime, changed: Iterable[Extent], *, chunk_size_bytes: i
                 position = cut
         if position < end:
             yield Span(position, end, is_data=False)
+
+
+def trips(spans: Iterable[Span], *, chunks_max: int) -> Iterator[list[Span]]:
+    """Gather neighbouring spans of data for one trip to a thread; each stretch of zeros comes by itself."""
+    trip: list[Span] = []
+    for span in spans:
+        if trip and (not span.is_data or sum(one.chunk_count for one in [*trip, span]) > chunks_max):
+            yield trip
+            trip = []
+        if span.is_data:
+            trip.append(span)
+        else:
+            yield [span]
+    if trip:
+        yield trip
 
 
 def data_size(source: PointInTime, changed: Iterable[Extent], *, chunk_size_bytes: int) -> int:

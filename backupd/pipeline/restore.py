@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 
 from backupd.errors import CorruptObject
-from backupd.pipeline import walk
 from backupd.pipeline.budget import ByteBudget
 from backupd.pipeline.decode import Cut, SpanDecoder, decoding
 from backupd.pipeline.fetch import NodeFetcher
 from backupd.pipeline.nodes import NodeCache
+from backupd.pipeline.parallel import for_each
 from backupd.pipeline.progress import ProgressMeter
 from backupd.pipeline.references import LostChunks, load_each, readable_leaves
 from backupd.pipeline.salvage import DamagedRanges
@@ -73,9 +73,7 @@ class RestorePipeline:
         self._progress.total_bytes = self._manifest.size_bytes
         try:
             async with self._decoding as decoder:
-                await walk.for_each_span(
-                    self._spans_and_zeros(), partial(self._restore, decoder), tasks_max=decoder.spans_max
-                )
+                await for_each(self._spans_and_zeros(), partial(self._restore, decoder), tasks_max=decoder.spans_max)
             await self._before_finish()
             await self._workers.run(self._destination.finish)
         except BaseException:

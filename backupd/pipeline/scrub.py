@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple
 
-from backupd.errors import CorruptObject
 from backupd.pipeline.budget import ByteBudget
 from backupd.pipeline.inspection import Finding, inspect
+from backupd.pipeline.parallel import for_each
 from backupd.pipeline.progress import ProgressMeter
 from backupd.pipeline.workers import Workers
 from backupd.repository.repository import Repository
@@ -47,20 +46,12 @@ class Scrub:
 
     async def run(self, keys: AsyncIterator[str], tell: Callable[[Inspected], Awaitable[None]]) -> None:
         """Inspect each object and ``tell``; one that is gone by now is passed over."""
-        queue: asyncio.Queue[str | None] = asyncio.Queue(maxsize=1)
 
-        async def work() -> None:
-            while (key := await queue.get()) is not None:
-                if (inspected := await self.inspect(key)) is not None:
-                    await tell(inspected)
+        async def work(key: str) -> None:
+            if (inspected := await self.inspect(key)) is not None:
+                await tell(inspected)
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(SCRUBS_MAX):
-                group.create_task(work())
-            async for key in keys:
-                await queue.put(key)
-            for _ in range(SCRUBS_MAX):
-                await queue.put(None)
+        await for_each(keys, work, tasks_max=SCRUBS_MAX)
 
     async def inspect(self, key: str) -> Inspected | None:
         """Return what is wrong with an object, None when there is none. What seems wrong is read once more."""
@@ -84,8 +75,3 @@ class Scrub:
         except ShortRead as error:
             return Inspected(key, 0, [Finding(f"cut short: {error}")])
         return Inspected(key, size_bytes, findings)
-
-
-def corrupt(key: str, finding: Finding) -> CorruptObject:
-    """Return the error that names an object and what is wrong with it."""
-    return CorruptObject(f"{key}: {finding.message}")

@@ -6,6 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
+from backupd.pipeline.pack_ids import PackIds
 from backupd.pipeline.present import PresentPacks
 from backupd.pipeline.workers import Workers
 from backupd.repository import layout
@@ -14,8 +15,6 @@ from backupd.repository.repository import Repository
 from chunker.node import Pointer
 from chunker.pack import PackEntry
 
-RecordPack = Callable[[bytes], Awaitable[None]]
-"""Remember durably that a pack of this id is about to be stored."""
 FindCondemned = Callable[[Collection[bytes]], Awaitable[Collection[bytes]]]
 """Return those of some packs that nobody may begin to rely on, because they are to be deleted."""
 
@@ -31,7 +30,7 @@ class StoredChunks:
     is in a pack, because the backup is not published unless that pack arrives. What is found is a hint until
     ``lost`` was asked about it, for packs may have vanished since they were stored. ``is_everywhere`` tells whether
     what is stored reaches every target that the index is of; while it does not, others are not told. Packs that
-    are known to be ``damaged`` count as lost.
+    are known to be ``damaged`` count as lost. Each pack that was stored is told to ``note_stored``.
     """
 
     def __init__(
@@ -39,19 +38,21 @@ class StoredChunks:
         repository: Repository,
         workers: Workers,
         index: ChunkIndex | None,
-        record: RecordPack,
+        pack_ids: PackIds,
         *,
         is_everywhere: Callable[[], bool] = lambda: True,
         damaged: Collection[bytes] = (),
         find_condemned: FindCondemned | None = None,
+        note_stored: Callable[[bytes], None] = lambda _: None,
     ) -> None:
         self._repository = repository
         self._workers = workers
         self._index = index
-        self._record = record
+        self.pack_ids = pack_ids
         self._is_everywhere = is_everywhere
         self._present = PresentPacks(repository, damaged)
         self._find_condemned = find_condemned
+        self._note_stored = note_stored
         self._spared: set[bytes] = set()
         self._pending: dict[bytes, Pointer] = {}
         self._stored: deque[Sequence[PackEntry]] = deque()
@@ -83,10 +84,10 @@ class StoredChunks:
         lost = await self._present.lost((one for one in others if one.pack not in condemned), unchanged)
         for pack_id in lost:
             _log.warning("%s is lost: what it held and is still wanted is stored anew", layout.pack(pack_id))
-        if self._index is not None:
-            for pack_id in lost | condemned:
-                await self._workers.run(self._index.forget, pack_id)
-        return lost | condemned
+        unreliable = lost | condemned
+        if self._index is not None and unreliable:
+            await self._workers.run(self._index.forget, [*unreliable])
+        return unreliable
 
     async def _condemned(self, packs: set[bytes]) -> set[bytes]:
         """Ask about each pack once: what is condemned later waits for this backup."""
@@ -101,8 +102,8 @@ class StoredChunks:
 
     async def store(self, pack_id: bytes, body: memoryview, entries: Sequence[PackEntry]) -> None:
         """Store a pack, and only then let others find its chunks."""
-        await self._record(pack_id)
         await self._repository.put_pack(pack_id, body)
+        self._note_stored(pack_id)
         self._present.add(pack_id, len(body))
         if self._index is not None and self._is_everywhere():
             await self._workers.run(self._index.add, pack_id, entries)

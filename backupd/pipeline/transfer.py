@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 
 from backupd.errors import CorruptObject, LostPack
 from backupd.pipeline.budget import ByteBudget
-from backupd.pipeline.fetch import NodeFetcher, read_again_if_corrupt
+from backupd.pipeline.fetch import NodeFetcher, named, read_again_if_corrupt
 from backupd.pipeline.nodes import NodeCache
+from backupd.pipeline.parallel import for_each
 from backupd.pipeline.progress import ProgressMeter
 from backupd.pipeline.workers import Workers
 from backupd.repository import forward, layout
@@ -22,7 +22,7 @@ from chunker import frame, pack
 from chunker.errors import CorruptFrame, CorruptPack
 from chunker.node import Pointer
 from chunker.tree import TreeReader, difference
-from targets.base import Target
+from targets.base import Target, exists
 from targets.errors import ObjectNotFound
 
 COPIES_MAX = 4
@@ -56,23 +56,10 @@ class PackTransfer:
         self._workers = workers
         self._budget = budget
         self._progress = progress
-        self.copied_packs = 0
 
     async def run(self, pack_ids: AsyncIterator[bytes]) -> None:
         """Copy what is missing, a few at a time. CorruptObject names a pack that is lost or damaged."""
-        queue: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=1)
-
-        async def copy() -> None:
-            while (pack_id := await queue.get()) is not None:
-                await self._bring(pack_id)
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(COPIES_MAX):
-                group.create_task(copy())
-            async for pack_id in pack_ids:
-                await queue.put(pack_id)
-            for _ in range(COPIES_MAX):
-                await queue.put(None)
+        await for_each(pack_ids, self._bring, tasks_max=COPIES_MAX)
 
     async def bring_forward(self, pack_id: bytes, places: Forward) -> None:
         """Let the destination, which has no such pack, know where its frames are; bring them there first."""
@@ -80,7 +67,7 @@ class PackTransfer:
 
     async def _bring(self, pack_id: bytes, hops: int = 0) -> None:
         await self._rescue([pack_id])  # First: what is condemned after one has looked waits for this job.
-        if await self._is_there(pack_id):
+        if await exists(self._destination, layout.pack(pack_id)):
             return
         try:
             size_bytes = await self._source.pack_size(pack_id)
@@ -103,13 +90,6 @@ class PackTransfer:
         if not places.items() <= known.items():
             await self._destination.put(key, forward.encode(pack_id, {**known, **places}))
 
-    async def _is_there(self, pack_id: bytes) -> bool:
-        try:
-            await self._destination.head(layout.pack(pack_id))
-        except ObjectNotFound:
-            return False
-        return True
-
     async def _copy(self, pack_id: bytes, size_bytes: int) -> None:
         self._progress.total_bytes += size_bytes
         async with self._budget.lend(_rounded(size_bytes)) as buffer:
@@ -121,7 +101,6 @@ class PackTransfer:
 
             await read_again_if_corrupt(self._source, read)
             await self._destination.put(layout.pack(pack_id), body)
-        self.copied_packs += 1
         self._progress.add(size_bytes)
 
 
@@ -133,8 +112,7 @@ def check_pack(pack_id: bytes, body: memoryview) -> None:
             try:
                 frame.check(body[entry.offset : entry.offset + entry.length])
             except CorruptFrame as error:
-                where = f"{key}: frame {entry.id.hex()} at offset {entry.offset}"
-                raise CorruptObject(f"{where}: {error}", pack_id=pack_id) from error
+                raise named(Pointer(entry.id, pack_id, entry.offset, entry.length), error) from error
     except CorruptPack as error:
         raise CorruptObject(f"{key}: {error}", pack_id=pack_id) from error
 

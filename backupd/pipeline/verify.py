@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 
 from backupd.errors import CorruptObject, LostPack
-from backupd.pipeline import walk
 from backupd.pipeline.budget import ByteBudget
 from backupd.pipeline.decode import Cut, SpanDecoder, decoding
 from backupd.pipeline.fetch import NodeFetcher
 from backupd.pipeline.nodes import NodeCache
+from backupd.pipeline.parallel import for_each
 from backupd.pipeline.progress import ProgressMeter
 from backupd.pipeline.walk import SpanPointers
 from backupd.pipeline.workers import Workers
@@ -55,7 +55,7 @@ class VerifyPipeline:
         self._progress.total_bytes = self._manifest.size_bytes
         spans = self._cut.spans(self._manifest.tree, self._load_nodes)
         async with self._decoding as decoder:
-            await walk.for_each_span(spans, partial(self._verify, decoder), tasks_max=decoder.spans_max)
+            await for_each(spans, partial(self._verify, decoder), tasks_max=decoder.spans_max)
         # What no chunk covers is zeros, which have nothing to be read.
         self._progress.add(self._progress.total_bytes - self._progress.done_bytes)
 

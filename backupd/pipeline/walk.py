@@ -1,9 +1,8 @@
-"""Every chunk of a stored backup, fetched and verified, many at a time and out of order."""
+"""Which chunks of a stored backup are fetched together. Pure, but for loading nodes."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 
 from chunker.node import Pointer, Slots
 from chunker.tree import LoadNodes, Tree, TreeReader
@@ -59,22 +58,3 @@ def runs(span: SpanPointers, *, chunks_max: int) -> Iterator[range]:
         end = index + 1
     if start < end:
         yield range(start, end)
-
-
-async def for_each_span(
-    pointers: AsyncIterator[SpanPointers], work: Callable[[SpanPointers], Awaitable[None]], *, tasks_max: int
-) -> None:
-    """Run ``work`` for every span, ``tasks_max`` at a time; the first failure cancels the others."""
-    queue: asyncio.Queue[SpanPointers | None] = asyncio.Queue(maxsize=1)
-
-    async def worker() -> None:
-        while (span := await queue.get()) is not None:
-            await work(span)
-
-    async with asyncio.TaskGroup() as tasks:
-        for _ in range(tasks_max):
-            tasks.create_task(worker())
-        async for span in pointers:
-            await queue.put(span)
-        for _ in range(tasks_max):
-            await queue.put(None)

@@ -38,6 +38,17 @@ class Workers:
             await settle([future])
             raise
 
+    async def opened(self, make: Callable[[], T], let_go: Callable[[T], object]) -> T:
+        """As ``run``; when cancelled, also ``let_go`` of what was made meanwhile, since nobody else can."""
+        future = self.submit(make)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await settle([future])
+            if future.done() and not future.cancelled() and future.exception() is None:
+                await settle([self.submit(let_go, future.result())])
+            raise
+
     def close(self) -> None:
         """Wait for the threads to end."""
         self._executor.shutdown(wait=True, cancel_futures=True)

@@ -9,15 +9,18 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import xxhash
 
+from backupd.repository.scratch import open_scratch, remove
 from chunker.digest import Kind
 from chunker.node import Pointer
 from chunker.pack import PackEntry
 
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 _SCHEMA_VERSION = 1
 _SCHEMA = """
@@ -42,7 +45,6 @@ class ChunkIndex:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
             self._connection = self._open()
         except sqlite3.DatabaseError as error:
@@ -50,82 +52,44 @@ class ChunkIndex:
 
     def find(self, ids: Sequence[bytes]) -> dict[bytes, Pointer]:
         """Return where those of ``ids`` are that the repository has."""
-        with self._lock:
-            try:
-                return _find(self._connection, ids)
-            except sqlite3.DatabaseError as error:
-                self._connection.close()
-                self._connection = self._anew(error)
-                return {}
+        return self._do(lambda connection: _find(connection, ids))
 
     def add(self, pack_id: bytes, entries: Iterable[PackEntry]) -> None:
         """Remember the chunks of a pack that is on the target; nodes are never looked up by content."""
         chunks = [entry for entry in entries if entry.kind is Kind.CHUNK]
-        with self._lock:
-            try:
-                _insert(self._connection, pack_id, chunks)
-            except sqlite3.DatabaseError as error:
-                self._connection.close()
-                self._connection = self._anew(error)
-                _insert(self._connection, pack_id, chunks)
+        self._do(lambda connection: _insert(connection, pack_id, chunks))
 
-    def forget(self, pack_id: bytes) -> None:
-        """Let the chunks of a pack be found no more, because it is lost or damaged."""
-        with self._lock:
-            try:
-                _delete(self._connection, pack_id)
-            except sqlite3.DatabaseError as error:
-                self._connection.close()
-                self._connection = self._anew(error)
-
-    def forget_many(self, pack_ids: Sequence[bytes]) -> None:
-        """Let the chunks of packs be found no more, because the packs go."""
-        with self._lock:
-            try:
-                with self._connection:
-                    self._connection.executemany("DELETE FROM packs WHERE id = ?", [(one,) for one in pack_ids])
-            except sqlite3.DatabaseError as error:
-                self._connection.close()
-                self._connection = self._anew(error)
+    def forget(self, pack_ids: Sequence[bytes]) -> None:
+        """Let the chunks of packs be found no more, because these are lost, damaged or to be deleted."""
+        self._do(lambda connection: _delete(connection, pack_ids))
 
     def tidy(self, after: bytes) -> bytes | None:
         """Remove some chunks of packs that were forgotten; return where to go on behind, None at the end."""
-        with self._lock:
-            try:
-                return _tidy(self._connection, after)
-            except sqlite3.DatabaseError as error:
-                self._connection.close()
-                self._connection = self._anew(error)
-                return None
+        return self._do(lambda connection: _tidy(connection, after))
 
     def close(self) -> None:
         """Release the file."""
         with self._lock:
             self._connection.close()
 
+    def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        with self._lock:
+            try:
+                return work(self._connection)
+            except sqlite3.DatabaseError as error:
+                self._connection.close()
+                self._connection = self._anew(error)
+                return work(self._connection)
+
     def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, check_same_thread=False)
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute(f"PRAGMA cache_size = -{_CACHE_SIZE_KIB}")
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                connection.executescript(f"{_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION};")
-            elif version != _SCHEMA_VERSION:
-                raise sqlite3.DatabaseError(f"index version {version}")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+        return open_scratch(self._path, schema=_SCHEMA, version=_SCHEMA_VERSION, cache_size_kib=_CACHE_SIZE_KIB)
 
     def _anew(self, error: sqlite3.DatabaseError) -> sqlite3.Connection:
         """Begin with an empty file: damaged, or of another version, it is only a hint."""
         if isinstance(error, sqlite3.ProgrammingError):
             raise error  # Our own mistake, as asking after ``close``.
         _log.warning("chunk index %s cannot be used and starts anew: %s", self._path, error)
-        for suffix in ("", "-wal", "-shm"):
-            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+        remove(self._path)
         return self._open()
 
 
@@ -152,11 +116,11 @@ def _insert(connection: sqlite3.Connection, pack_id: bytes, chunks: Sequence[Pac
         )
 
 
-def _delete(connection: sqlite3.Connection, pack_id: bytes) -> None:
-    # Its chunks stay until they are added anew, since looking for them would read the whole table. Should another
-    # pack get its number, their checksums do not hold.
+def _delete(connection: sqlite3.Connection, pack_ids: Sequence[bytes]) -> None:
+    # Their chunks stay until they are added anew, since looking for them would read the whole table. Should another
+    # pack get the number of one, their checksums do not hold.
     with connection:
-        connection.execute("DELETE FROM packs WHERE id = ?", (pack_id,))
+        connection.executemany("DELETE FROM packs WHERE id = ?", [(one,) for one in pack_ids])
 
 
 def _tidy(connection: sqlite3.Connection, after: bytes) -> bytes | None:

@@ -125,12 +125,10 @@ def store(path: Path, keys: Sequence[bytes]) -> Keyring:
     The caller holds the directory alone.
     """
     partial = path.with_name(f".{path.name}.partial")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        os.write(descriptor, "".join(f"{line(key)}\n" for key in keys).encode())
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:
+        file.write("".join(f"{line(key)}\n" for key in keys))
+        file.flush()  # All of it or an error; one call of the system may write a part.
+        os.fsync(file.fileno())
     partial.rename(path)
     _fsync_directory(path.parent)
     return load(path)

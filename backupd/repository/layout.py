@@ -13,6 +13,7 @@ FORWARDS = "forward/"
 CONDEMNED = "condemned/"
 WRITERS = "writers/"
 _CATALOG_ID = re.compile(r"[0-9a-f]{32}")
+_PROJECT = "[a-z0-9][a-z0-9-]{0,63}"
 
 
 def pack(pack_id: bytes) -> str:
@@ -56,6 +57,16 @@ def writer(catalog_id: str) -> str:
     return WRITERS + _checked(catalog_id)
 
 
+def spare(catalog_id: str) -> str:
+    """Return the key of what the daemons of a catalog delete to have room on a full target."""
+    return f"{writer(catalog_id)}.spare"
+
+
+def locked(catalog_id: str) -> str:
+    """Return the key of what tells when the daemons of a catalog last locked what is needed for longer."""
+    return f"{writer(catalog_id)}.locked"
+
+
 def catalog_id(key: str) -> str | None:
     """Return the catalog that a writer's key is of; None for a key that no writer of ours has."""
     name = key.removeprefix(WRITERS)
@@ -86,6 +97,12 @@ def _checked(catalog_id: str) -> str:
 
 def prefix(project: str, *, is_encrypted: bool) -> str:
     """Return where a project's repository lives on a target; encrypted and plain ones never mix."""
-    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,63}", project):
+    if not re.fullmatch(_PROJECT, project):
         raise ValueError(f"project {project!r}: expected up to 64 lower-case letters, digits and hyphens")
     return f"{project}/{'encrypted' if is_encrypted else 'plain'}/"
+
+
+def owner(key: str) -> tuple[str, bool] | None:
+    """Return project and ``is_encrypted`` of the repository that a key of a target is in; None for any other key."""
+    found = re.match(rf"({_PROJECT})/(encrypted|plain)/", key)
+    return (found[1], found[2] == "encrypted") if found else None

@@ -19,7 +19,7 @@ from backupd.repository.index import ChunkIndex
 from backupd.repository.keyring import Keyring
 from backupd.repository.repository import Repository, new_description, read_description
 from chunker.errors import UnknownFormat
-from targets.base import Target
+from targets.base import Target, exists
 from targets.errors import ObjectExists, ObjectNotFound, TargetError
 from targets.wrappers.mirror import Mirror
 from targets.wrappers.prefix import Prefix
@@ -52,7 +52,6 @@ class _Found:
     opened: Description
 
 
-_Name = tuple[str, str, bool]
 _LOST = (
     f"{layout.REPOSITORY} is lost: target {{target}} {{when}}, and has no such object now\n"
     "HINT: bring back what was there; or, if all of it is gone, delete the backups on this target and restart the "
@@ -81,9 +80,9 @@ class Repositories:
         self._index_dir = index_dir
         self._check_fit = check_fit
         self._enlist = enlist
-        self._found: dict[_Name, _Found] = {}
+        self._found: dict[RepositoryName, _Found] = {}
         self._indexes: dict[str, ChunkIndex] = {}
-        self._locks: dict[_Name | str, asyncio.Lock] = {}
+        self._locks: dict[RepositoryName | str, asyncio.Lock] = {}
 
     async def open(self, project: str, targets: Sequence[str], *, is_encrypted: bool) -> Repository:
         """Return a repository to read from: of ``targets`` whatever is up and has it answers.
@@ -95,7 +94,7 @@ class Repositories:
         damaged: list[CorruptObject] = []
         for target in self._configured(targets):
             try:
-                if (one := await self._find((project, target, is_encrypted))) is not None:
+                if (one := await self._find(RepositoryName(project, target, is_encrypted))) is not None:
                     found[target] = one
             except TargetError as error:
                 errors[target] = error
@@ -105,7 +104,7 @@ class Repositories:
             lost = CorruptObject(f"{layout.REPOSITORY} is lost: the target has no such object")
             raise next(iter([*errors.values(), *damaged]), lost)
         _check_alike(found)
-        members = {target: self._scoped((project, target, is_encrypted)) for target in [*found, *errors]}
+        members = {target: self.part_of(RepositoryName(project, target, is_encrypted)) for target in [*found, *errors]}
         store = next(iter(members.values()))
         if len(members) > 1:
             store = Mirror(members, behind=dict.fromkeys(members, "read from only"))
@@ -128,22 +127,22 @@ class Repositories:
         RepositoryMismatch when two hold different ones; ConfigError when one is not configured.
         """
         lagging = dict(behind or {})
-        names = [(project, target, is_encrypted) for target in targets]
-        found, failure = await self._ask(names, lagging, holders)
+        names = {target: RepositoryName(project, target, is_encrypted) for target in targets}
+        found, failure = await self._ask([*names.values()], lagging, holders)
         live = [target for target in targets if target not in lagging]
         if failure is not None and (not found or len(live) < quorum):
             # Who cannot be asked may hold the repository that the others will have to be copies of.
             _explain(failure, quorum=quorum, targets=targets, is_new=not found)
             raise failure
         if not found:
-            found[live[0]] = await self._create((project, live[0], is_encrypted))
+            found[live[0]] = await self._create(names[live[0]])
         original = next(iter(found.values()))
         for target in live:
             if target not in found:
-                found[target] = await self._copy((project, target, is_encrypted), original)
+                found[target] = await self._copy(names[target], original)
         _check_alike(found)
-        await self._enlist_on([name for name in names if name[1] in live], lagging, quorum=quorum)
-        members = {target: self._scoped((project, target, is_encrypted)) for target in targets}
+        await self._enlist_on([names[target] for target in live], lagging, quorum=quorum)
+        members = {target: self.part_of(name) for target, name in names.items()}
         if len(members) == 1:
             return Opened(Repository(members[targets[0]], original.opened), tuple(targets), lagging)
         mirror = Mirror(members, quorum=quorum, behind=lagging)
@@ -154,28 +153,28 @@ class Repositories:
         if self._enlist is not None:
             await self._enlist(name, self.part_of(name))
 
-    async def _enlist_on(self, names: Sequence[_Name], lagging: dict[str, str], *, quorum: int) -> None:
+    async def _enlist_on(self, names: Sequence[RepositoryName], lagging: dict[str, str], *, quorum: int) -> None:
         """Enlist on targets; one that fails joins ``lagging``, unless too few are left."""
         if self._enlist is None:
             return
         left = len(names)
         for name in names:
             try:
-                await self._enlist(RepositoryName(*name), self._scoped(name))
+                await self._enlist(name, self.part_of(name))
             except TargetError as error:
                 left -= 1
                 if left < quorum:
                     raise
-                lagging[name[1]] = f"{error.code}: {error}"
+                lagging[name.target] = f"{error.code}: {error}"
 
     async def _ask(
-        self, names: Sequence[_Name], lagging: dict[str, str], holders: Collection[str]
+        self, names: Sequence[RepositoryName], lagging: dict[str, str], holders: Collection[str]
     ) -> tuple[dict[str, _Found], TargetError | CorruptObject | None]:
         """Return what each target has; those that do not answer join ``lagging``, and the last error is told."""
         found: dict[str, _Found] = {}
         failure: TargetError | CorruptObject | None = None
         for name in names:
-            target = name[1]
+            target = name.target
             try:
                 if target not in lagging and self._check_fit is not None:
                     await self._check_fit(target)
@@ -196,27 +195,26 @@ class Repositories:
         RepositoryMismatch when there is another one already; CorruptObject when ``is_holder``, which has backups
         that are relied on, and there is none.
         """
-        name = (project, target, is_encrypted)
+        name = RepositoryName(project, target, is_encrypted)
         if self._check_fit is not None:
             await self._check_fit(target)
         original = _Found(await source.target.get(layout.REPOSITORY), source.description)
         if is_holder and await self._find_now(name) is None:
             raise CorruptObject(_LOST.format(target=target, when="holds backups"))
         found = await self._find(name)
-        if found is None or not await self._is_there(name):
+        if found is None or not await exists(self.part_of(name), layout.REPOSITORY):
             found = await self._copy(name, original)
         _check_alike({"the source": original, target: found})
-        if self._enlist is not None:
-            await self._enlist(RepositoryName(*name), self._scoped(name))
-        return Repository(self._scoped(name), found.opened)
+        await self.enlist(name)
+        return Repository(self.part_of(name), found.opened)
 
     async def check_description(self, project: str, target: str, *, is_encrypted: bool) -> None:
         """Raise unless the ``repository.json`` of a target, as it is there now, opens to what it did before.
 
         CorruptObject, KeyMissing, KeyMismatch, UnknownFormat, RepositoryMismatch.
         """
-        name = (project, target, is_encrypted)
-        body = await self._scoped(name).get(layout.REPOSITORY)
+        name = RepositoryName(project, target, is_encrypted)
+        body = await self.part_of(name).get(layout.REPOSITORY)
         now = _Found(body, read_description(body, self._keyring, is_encrypted=is_encrypted))
         if (known := self._found.get(name)) is not None:
             _check_alike({"this daemon": known, f"target {target}": now})
@@ -229,19 +227,20 @@ class Repositories:
         That is what this daemon has read of it, what another one of ``holders`` has, or what it was before the last
         rotation of the master key.
         """
-        name = (project, target, is_encrypted)
+        name = RepositoryName(project, target, is_encrypted)
         bodies: dict[str, bytes] = {}
         if (known := self._found.get(name)) is not None:
             bodies["what this daemon had read"] = known.body
         for other in [one for one in holders if one != target and one in self._targets]:
+            store = self.part_of(RepositoryName(project, other, is_encrypted))
             with suppress(TargetError):
-                bodies[f"target {other}"] = await self._scoped((project, other, is_encrypted)).get(layout.REPOSITORY)
+                bodies[f"target {other}"] = await store.get(layout.REPOSITORY)
         with suppress(ObjectNotFound):
-            bodies[layout.PREVIOUS] = await self._scoped(name).get(layout.PREVIOUS)
+            bodies[layout.PREVIOUS] = await self.part_of(name).get(layout.PREVIOUS)
         for origin, body in bodies.items():
             with suppress(BackupdError, UnknownFormat):
                 one = _Found(body, read_description(body, self._keyring, is_encrypted=is_encrypted))
-                await self._scoped(name).put(layout.REPOSITORY, body)
+                await self.part_of(name).put(layout.REPOSITORY, body)
                 self._found[name] = one
                 return origin
         return None
@@ -253,20 +252,19 @@ class Repositories:
 
     async def existing(self, name: RepositoryName) -> Repository | None:
         """Return what a project has on one target; None when it has nothing there."""
-        found = await self._find((name.project, name.target, name.is_encrypted))
+        found = await self._find(name)
         return None if found is None else Repository(self.part_of(name), found.opened)
 
     def part_of(self, name: RepositoryName) -> Target:
         """Return a project's part of one target. ConfigError when it is not configured."""
-        return self._scoped((name.project, name.target, name.is_encrypted))
+        if not self.is_configured(name.target):
+            known = ", ".join(sorted(self._targets)) or "none"
+            raise ConfigError(f"target {name.target!r} is not in the configuration any more; it has {known}")
+        return Prefix(self._targets[name.target], layout.prefix(name.project, is_encrypted=name.is_encrypted))
 
     def is_configured(self, target: str) -> bool:
         """Tell whether there is such a target now."""
         return target in self._targets
-
-    def scoped(self, project: str, target: str, *, is_encrypted: bool) -> Target:
-        """Return a project's part of one target. ConfigError when it is not configured."""
-        return self._scoped((project, target, is_encrypted))
 
     async def index(self, repository: Repository, targets: Sequence[str]) -> ChunkIndex:
         """Return the index of the chunks of a repository that every one of ``targets`` has."""
@@ -276,12 +274,12 @@ class Repositories:
     async def forget_pack(self, pack_id: bytes) -> None:
         """Let no index find what a pack holds, because it is lost or damaged on one target at least."""
         for path in await asyncio.to_thread(lambda: sorted(self._index_dir.glob("*.db"))):
-            await asyncio.to_thread((await self._index(path.stem)).forget, pack_id)
+            await asyncio.to_thread((await self._index(path.stem)).forget, [pack_id])
 
     async def forget_packs(self, repository_id: bytes, pack_ids: Sequence[bytes]) -> None:
         """Let no index of a repository find what some packs hold, because they go."""
         for path in await self._index_paths(repository_id):
-            await asyncio.to_thread((await self._index(path.stem)).forget_many, pack_ids)
+            await asyncio.to_thread((await self._index(path.stem)).forget, pack_ids)
 
     async def tidy_indexes(self, repository_id: bytes) -> None:
         """Remove from the indexes of a repository what is of packs that were forgotten."""
@@ -306,18 +304,18 @@ class Repositories:
             index.close()
         self._indexes.clear()
 
-    async def _find(self, name: _Name) -> _Found | None:
+    async def _find(self, name: RepositoryName) -> _Found | None:
         """Return what one target has, None if there is no repository on it."""
         async with self._lock(name):  # Others are not kept waiting.
             if name not in self._found:
                 try:
-                    body = await self._scoped(name).get(layout.REPOSITORY)
+                    body = await self.part_of(name).get(layout.REPOSITORY)
                 except ObjectNotFound:
                     return None
-                self._found[name] = _Found(body, read_description(body, self._keyring, is_encrypted=name[2]))
+                self._found[name] = _Found(body, read_description(body, self._keyring, is_encrypted=name.is_encrypted))
             return self._found[name]
 
-    async def _find_now(self, name: _Name) -> _Found | None:
+    async def _find_now(self, name: RepositoryName) -> _Found | None:
         """Return what one target has now, None if it never had a repository. CorruptObject when it had.
 
         Who writes asks this, and learns early that a target is down or was emptied. RepositoryMismatch.
@@ -326,49 +324,35 @@ class Repositories:
             known = self._found.get(name)
             if known is not None:
                 try:
-                    body = await self._scoped(name).get(layout.REPOSITORY)
+                    body = await self.part_of(name).get(layout.REPOSITORY)
                 except ObjectNotFound:
-                    raise CorruptObject(_LOST.format(target=name[1], when="had it")) from None
+                    raise CorruptObject(_LOST.format(target=name.target, when="had it")) from None
                 if body != known.body:
-                    now = read_description(body, self._keyring, is_encrypted=name[2])
-                    _check_alike({"this daemon": known, f"target {name[1]}": _Found(body, now)})
+                    now = read_description(body, self._keyring, is_encrypted=name.is_encrypted)
+                    _check_alike({"this daemon": known, f"target {name.target}": _Found(body, now)})
                 return known
         return await self._find(name)
 
-    async def _is_there(self, name: _Name) -> bool:
-        try:
-            await self._scoped(name).head(layout.REPOSITORY)
-        except ObjectNotFound:
-            return False
-        return True
-
-    async def _create(self, name: _Name) -> _Found:
-        body = new_description(self._keyring, is_encrypted=name[2], created_at=self._clock.now().isoformat())
+    async def _create(self, name: RepositoryName) -> _Found:
+        body = new_description(self._keyring, is_encrypted=name.is_encrypted, created_at=self._clock.now().isoformat())
         return await self._store(name, body)
 
-    async def _copy(self, name: _Name, original: _Found) -> _Found:
+    async def _copy(self, name: RepositoryName, original: _Found) -> _Found:
         return await self._store(name, original.body)
 
-    async def _store(self, name: _Name, body: bytes) -> _Found:
+    async def _store(self, name: RepositoryName, body: bytes) -> _Found:
         with suppress(ObjectExists):  # Another worker was faster; theirs is the one.
-            await self._scoped(name).put(layout.REPOSITORY, body, if_absent=True)
+            await self.part_of(name).put(layout.REPOSITORY, body, if_absent=True)
         found = await self._find(name)
         if found is None:
-            raise CorruptObject(f"{layout.REPOSITORY} is lost: target {name[1]} has just stored it")
+            raise CorruptObject(f"{layout.REPOSITORY} is lost: target {name.target} has just stored it")
         return found
-
-    def _scoped(self, name: _Name) -> Target:
-        project, target, is_encrypted = name
-        if target not in self._targets:
-            known = ", ".join(sorted(self._targets)) or "none"
-            raise ConfigError(f"target {target!r} is not in the configuration any more; it has {known}")
-        return Prefix(self._targets[target], layout.prefix(project, is_encrypted=is_encrypted))
 
     def _configured(self, targets: Sequence[str]) -> list[str]:
         """Return those of ``targets`` that are configured; if none is, all, so that somebody says so."""
         return [target for target in targets if target in self._targets] or [*targets]
 
-    def _lock(self, opened: _Name | str) -> asyncio.Lock:
+    def _lock(self, opened: RepositoryName | str) -> asyncio.Lock:
         return self._locks.setdefault(opened, asyncio.Lock())
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import AsyncIterator
 
 from backupd.errors import BackupdError, Conflict, CorruptObject, LostPack
@@ -19,7 +18,7 @@ from chunker.frame import FrameWriter
 from chunker.keys import RepositoryKeys
 from chunker.node import Pointer
 from chunker.pack import PackEntry
-from targets.base import Target
+from targets.base import Target, exists
 from targets.errors import ObjectExists, ObjectNotFound, ShortRead
 
 _FOOTER_GUESS_BYTES = 16 * 1024
@@ -59,11 +58,7 @@ class Repository:
 
     async def has_pack(self, pack_id: bytes) -> bool:
         """Tell whether the pack is on the target, whole."""
-        try:
-            await self.target.head(layout.pack(pack_id))
-        except ObjectNotFound:
-            return False
-        return True
+        return await exists(self.target, layout.pack(pack_id))
 
     async def pack_size(self, pack_id: bytes) -> int:
         """Return the size of a pack; CorruptObject names it when it is lost."""
@@ -75,11 +70,7 @@ class Repository:
 
     async def has_manifest(self, backup_id: str) -> bool:
         """Tell whether a backup is published here."""
-        try:
-            await self.target.head(layout.manifest(backup_id))
-        except ObjectNotFound:
-            return False
-        return True
+        return await exists(self.target, layout.manifest(backup_id))
 
     async def fetch(self, wanted: Range, buffer: memoryview) -> None:
         """Fill ``buffer`` with a range of a pack; CorruptObject names the pack when the bytes are not there.
@@ -158,32 +149,11 @@ class Repository:
     async def backup_ids(self) -> AsyncIterator[str]:
         """Yield the id of every backup that the target holds; objects with other names are not ours."""
         async for found in self.target.list(layout.MANIFESTS):
-            name = found.key.removeprefix(layout.MANIFESTS)
-            if _is_uuid(name):
-                yield name
+            if (backup_id := layout.backup_id(found.key)) is not None:
+                yield backup_id
 
     async def _tail(self, key: str, size: int, length: int) -> bytes:
         return await self.target.get(key, offset=size - length, length=length)
-
-
-async def open_repository(
-    target: Target, keyring: Keyring, *, is_encrypted: bool, created_at: str, create: bool
-) -> Repository:
-    """Open the repository on ``target``, or make it when ``create`` and there is none.
-
-    CorruptObject when there is none or it is damaged; KeyMissing and KeyMismatch when its key is not here.
-    """
-    try:
-        body = await target.get(layout.REPOSITORY)
-    except ObjectNotFound:
-        if not create:
-            raise CorruptObject(f"{layout.REPOSITORY} is lost: the target has no such object") from None
-        body = new_description(keyring, is_encrypted=is_encrypted, created_at=created_at)
-        try:
-            await target.put(layout.REPOSITORY, body, if_absent=True)
-        except ObjectExists:  # Another worker was faster; theirs is the one.
-            body = await target.get(layout.REPOSITORY)
-    return Repository(target, read_description(body, keyring, is_encrypted=is_encrypted))
 
 
 def new_description(keyring: Keyring, *, is_encrypted: bool, created_at: str) -> bytes:
@@ -202,10 +172,3 @@ def read_description(body: bytes, keyring: Keyring, *, is_encrypted: bool) -> De
 
 def _lost(pack_id: bytes) -> LostPack:
     return LostPack(f"{layout.pack(pack_id)} is lost: the target has no such object", pack_id=pack_id)
-
-
-def _is_uuid(name: str) -> bool:
-    try:
-        return str(uuid.UUID(name)) == name
-    except ValueError:
-        return False

@@ -28,9 +28,8 @@ async def rewrap(store: Target, keyring: Keyring) -> Rewrapped:
     and KeyMismatch when none opens it now; CorruptObject when what was stored cannot be read back as it should be,
     and then the old one was put back.
     """
-    try:
-        before = await store.get(layout.REPOSITORY)
-    except ObjectNotFound:
+    before = await _stored(store)
+    if before is None:
         return Rewrapped.ABSENT
     opened = description.read(before, keyring)
     if description.master_key_of(before) == keyring.current_fingerprint:
@@ -45,10 +44,8 @@ async def rewrap(store: Target, keyring: Keyring) -> Rewrapped:
 
 async def master_keys_of(store: Target) -> set[str]:
     """Return the fingerprints of the master keys that the repository at ``store`` needs, none when there is none."""
-    try:
-        return {description.master_key_of(await store.get(layout.REPOSITORY))}
-    except ObjectNotFound:
-        return set()
+    stored = await _stored(store)
+    return set() if stored is None else {description.master_key_of(stored)}
 
 
 async def renew_previous(store: Target) -> None:
@@ -59,6 +56,16 @@ async def renew_previous(store: Target) -> None:
     except ObjectNotFound:
         return
     await store.put(layout.PREVIOUS, body)
+
+
+async def _stored(store: Target) -> bytes | None:
+    """Return what a repository says about itself, the previous generation where the current one is lost."""
+    for key in (layout.REPOSITORY, layout.PREVIOUS):
+        try:
+            return await store.get(key)
+        except ObjectNotFound:
+            continue
+    return None
 
 
 async def _opens_to(expected: description.Description, store: Target, keyring: Keyring) -> bool:

@@ -35,21 +35,32 @@ class Survey:
     problems: list[str] = field(default_factory=list)
 
 
-async def survey(targets: Mapping[str, Target], projects: list[str], keyring: Keyring) -> Survey:
-    """Read every manifest on ``targets``.
+async def owners_on(target: Target) -> list[tuple[str, bool]]:
+    """Return project and ``is_encrypted`` of each repository that has left anything on a target.
+
+    Lists all of it, since nothing else knows every project: Keystone's come without anybody telling us.
+    """
+    return sorted({owner async for info in target.list("") if (owner := layout.owner(info.key)) is not None})
+
+
+async def survey(targets: Mapping[str, Target], keyring: Keyring, *, project: str | None = None) -> Survey:
+    """Read every manifest on ``targets``, or those of one project.
 
     KeyMissing and KeyMismatch name the key that a repository needs; RepositoryMismatch when two targets hold two
     repositories of one project, which no catalog can describe. An error of a target is the caller's.
     """
     found = Survey()
     for name, target in targets.items():
-        for project in projects:
-            for is_encrypted in (True, False):
-                store = Prefix(target, layout.prefix(project, is_encrypted=is_encrypted))
-                repository = await _repository(found, name, store, keyring, is_encrypted=is_encrypted)
-                if repository is not None:
-                    found.repositories[name, project, is_encrypted] = repository
-                    await _manifests(found, name, project, repository)
+        owners = await owners_on(target) if project is None else [(project, True), (project, False)]
+        for owner, is_encrypted in owners:
+            prefix = layout.prefix(owner, is_encrypted=is_encrypted)
+            store = Prefix(target, prefix)
+            repository = await _repository(found, name, store, keyring, is_encrypted=is_encrypted)
+            if repository is not None:
+                found.repositories[name, owner, is_encrypted] = repository
+                await _manifests(found, name, owner, repository)
+            elif await _has_manifests(store):
+                found.problems.append(f"target {name}: {prefix} has backups, and nothing that tells how to read them")
     _check_alike(found)
     return found
 
@@ -66,6 +77,12 @@ async def _repository(
         except (CorruptObject, UnknownFormat) as error:
             found.problems.append(f"target {name}: {error}")
     return None
+
+
+async def _has_manifests(store: Target) -> bool:
+    async for _ in store.list(layout.MANIFESTS):
+        return True
+    return False
 
 
 async def _manifests(found: Survey, name: str, project: str, repository: Repository) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from backupd.application.backup_types import NewBackupType
 from backupd.application.backups import NewBackup
@@ -15,21 +15,24 @@ from backupd.application.copies import NewCopy
 from backupd.application.verifications import NewVerification
 from backupd.application.volumes import NewVolume, VolumeChange
 from backupd.errors import BackupdError
-from backupd.model import Backup, BackupMode, BackupState
+from backupd.model import Backup, BackupMode, BackupState, Job
 from backupd.simulation.guests import Guest
 from backupd.simulation.node import LEASE_S
-from backupd.simulation.run import PROJECT, TARGETS, Run
+from backupd.simulation.run import PROJECT, TARGETS, Happen, Run
 from backupd.simulation.store import Store
 from backupd.simulation.weather import is_pack
 from targets.wrappers.faults import Effect, Fault
 
+T = TypeVar("T")
 _MINUTES_S = (60.0, 600.0, 1800.0)
 _SLOW_S = 30.0
+_BACKUP_S = 5.0
+_COLLECTION_S = 60.0
 _MOMENTS_S = (0.0, 0.01, 0.05, 0.2, 1.0, 5.0)
 _SKEWS_S = (-3600.0, -300.0, -10.0, 0.0, 0.0, 10.0, 300.0, 3600.0)
 _STEPS_TO_DEATH = (0, 1, 3, 10, 20, 40, 80)
 _VOLUME_BACKUPS_MAX = 8
-_WEIGHTS: dict[Callable[[Run], Awaitable[None]], float] = {}
+_WEIGHTS: dict[Callable[[Run], Awaitable[object]], float] = {}
 
 
 async def set_up(run: Run) -> None:
@@ -64,13 +67,28 @@ async def set_up(run: Run) -> None:
 
 async def happen(run: Run) -> None:
     """Let one thing happen; what is refused is as if nobody had asked."""
-    (action,) = run.random.choices(list(_WEIGHTS), list(_WEIGHTS.values()))
+    await _one_of(run, _WEIGHTS)
+
+
+def often(*names: str) -> Happen:
+    """Return what lets things happen as ``happen`` does, but that every second one is one of these, all as likely."""
+    chosen = {action: 1.0 for action in _WEIGHTS if action.__name__.removeprefix("_") in names}
+    assert len(chosen) == len(names), names
+
+    async def happen_often(run: Run) -> None:
+        await _one_of(run, run.random.choice([chosen, _WEIGHTS]))
+
+    return happen_often
+
+
+async def _one_of(run: Run, weights: Mapping[Callable[[Run], Awaitable[object]], float]) -> None:
+    (action,) = run.random.choices(list(weights), list(weights.values()))
     with suppress(BackupdError):
         await action(run)
 
 
-def _happens(weight: float) -> Callable[[Callable[[Run], Awaitable[None]]], Callable[[Run], Awaitable[None]]]:
-    def add(action: Callable[[Run], Awaitable[None]]) -> Callable[[Run], Awaitable[None]]:
+def _happens(weight: float) -> Callable[[Callable[[Run], Awaitable[T]]], Callable[[Run], Awaitable[T]]]:
+    def add(action: Callable[[Run], Awaitable[T]]) -> Callable[[Run], Awaitable[T]]:
         _WEIGHTS[action] = weight
         return action
 
@@ -78,7 +96,7 @@ def _happens(weight: float) -> Callable[[Callable[[Run], Awaitable[None]]], Call
 
 
 @_happens(10)
-async def _back_up(run: Run) -> None:
+async def _back_up(run: Run) -> Job:
     for _ in range(run.random.randint(0, 4)):
         guest = run.random.choice(list(run.guests.values()))
         run.note(f"a guest {guest.act()}")
@@ -86,6 +104,7 @@ async def _back_up(run: Run) -> None:
     mode = run.random.choice([None, None, None, None, BackupMode.FULL])
     backup, job = await run.operator.backups.create(PROJECT, NewBackup(volume=volume.name, mode=mode))
     run.note(f"back up {volume.name} on top of {backup.parent_id}: {backup.id}, job {job.id}")
+    return job
 
 
 @_happens(2)
@@ -175,6 +194,36 @@ async def _collect_meanwhile(run: Run) -> None:
         run.faults.remove(slow)
 
 
+@_happens(1)
+async def _back_up_in_vain(run: Run) -> None:
+    """Let a backup fail, as its targets are full, and back up again: nothing that was written may be missed."""
+    run.note("all is full for a moment")
+    for store in run.stores.values():
+        store.is_full = True
+    await _back_up(run)
+    await run.sleep(_BACKUP_S)
+    for store in run.stores.values():
+        store.is_full = False
+    await _back_up(run)
+
+
+@_happens(0.7)
+async def _collect_by_a_stale_listing(run: Run) -> None:
+    """Delete and collect, and again with a listing that misses what says where the frames of compacted packs are."""
+    store = _some_store(run)
+    for unlisted in (None, "/forward/"):
+        await _back_up(run)
+        await run.sleep(_BACKUP_S)
+        with suppress(BackupdError):
+            await _delete(run)
+        await run.sleep(_BACKUP_S)
+        store.unlisted = unlisted
+        job = await run.operator.collections.create(PROJECT, store.name, NewCollection())
+        run.note(f"collect {store.name}, whose listings miss {unlisted}: job {job.id}")
+        await run.sleep(_COLLECTION_S)
+    store.unlisted = None
+
+
 @_happens(0.3)
 async def _change_type(run: Run) -> None:
     volume = run.random.choice(await run.operator.volumes.all(PROJECT))
@@ -207,6 +256,22 @@ async def _crash(run: Run) -> None:
     await run.sleep(run.random.choice([0.0, 1.0, LEASE_S]))
     node.crash(after_steps=0)
     await run.start_node(node.name)
+
+
+@_happens(1)
+async def _crash_in_a_backup(run: Run) -> None:
+    """Let a node die when it has stored something of a backup, and knows nothing of that when it comes again."""
+    node = run.random.choice(run.nodes)
+    if node.is_paused:
+        return
+    await _back_up(run)
+    part = run.random.choice(["/packs/", "/manifests/"])
+    run.note(f"{node.name} dies after it has stored one of {part}")
+    run.nodes.remove(node)
+    run.dead.append(node)
+    node.crash_after_put(part)
+    await run.start_node()
+    run.later(run.random.choice(_MINUTES_S), f"{node.name} is dead now", partial(node.crash, after_steps=0))
 
 
 @_happens(1)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from concurrent.futures import Executor
+from typing import Any, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine
 
@@ -34,6 +35,7 @@ class Lifeline:
         self._going.set()
         self._is_buried = False
         self._steps_left: int | None = None
+        self._last_words: str | None = None
 
     def cut(self) -> None:
         self._going.clear()
@@ -41,6 +43,15 @@ class Lifeline:
     def cut_after(self, steps: int) -> None:
         """Cut it when the daemon has asked, or heard, that often: at any await that there is."""
         self._steps_left = steps
+
+    def cut_after_put(self, part: str) -> None:
+        """Cut it when the daemon has stored an object with ``part`` in its key, and has not heard of it yet."""
+        self._last_words = part
+
+    def stored(self, key: str) -> None:
+        if self._last_words is not None and self._last_words in key:
+            self._last_words = None
+            self.cut()
 
     def resume(self) -> None:
         self._steps_left = None
@@ -69,9 +80,9 @@ class LivingCatalog(Catalog):
         super().__init__(engine, clock)
         self.lifeline = Lifeline()
 
-    async def _run(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def _transaction(self, engine: Engine, executor: Executor, work: Callable[[Connection], T]) -> T:
         await self.lifeline.hold()
-        result = await super()._run(work, *args, **kwargs)
+        result = await super()._transaction(engine, executor, work)
         await self.lifeline.hold()
         return result
 
@@ -89,6 +100,12 @@ class LivingWorkers(Workers):
         await self._lifeline.hold()
         return result
 
+    async def opened(self, make: Callable[[], T], let_go: Callable[[T], object]) -> T:
+        await self._lifeline.hold()
+        made = await super().opened(make, let_go)
+        await self._lifeline.hold()
+        return made
+
 
 class LivingTarget:
     """A target whose answers may never arrive; what it was asked to do is done all the same."""
@@ -99,7 +116,10 @@ class LivingTarget:
         self.capabilities = inner.capabilities
 
     async def put(self, key: str, body: Body, *, if_absent: bool = False) -> None:
-        await self._held(self._inner.put, key, body, if_absent=if_absent)
+        await self._lifeline.hold()
+        await self._inner.put(key, body, if_absent=if_absent)
+        self._lifeline.stored(key)
+        await self._lifeline.hold()
 
     async def get(self, key: str, *, offset: int = 0, length: int | None = None) -> bytes:
         stored: bytes = await self._held(self._inner.get, key, offset=offset, length=length)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, or_, select
 
 from backupd.catalog import backups as backup_rows
 from backupd.catalog.store import Catalog
@@ -130,11 +130,19 @@ class Model:
 
 _HOLDERS = select(backup_copies).where(backup_copies.c.state == CopyState.COMPLETE).order_by(backup_copies.c.target)
 _GONE = select(backups.c.id).where(backups.c.state == BackupState.DELETED)
-_ATTEMPTS = (
+# More than one that holds a job or has done it, one that holds a job which is over, one that has done one which is not.
+_WRONG_ATTEMPTS = (
     select(attempts.c.job_id, attempts.c.state, jobs.c.state.label("job_state"), func.count().label("attempt_count"))
     .join(jobs, attempts.c.job_id == jobs.c.id)
     .where(attempts.c.state.in_((AttemptState.RUNNING, AttemptState.SUCCEEDED)))
     .group_by(attempts.c.job_id, attempts.c.state)
+    .having(
+        or_(
+            func.count() > 1,
+            (attempts.c.state == AttemptState.RUNNING)
+            == jobs.c.state.in_([state for state in JobState if state.is_final]),
+        )
+    )
 )
 
 
@@ -149,9 +157,7 @@ def _look(connection: Connection, project: str) -> Seen:
 
 def _check_attempts(connection: Connection) -> None:
     """Check that one attempt at most holds a job, and one at most has done it."""
-    for row in connection.execute(_ATTEMPTS):
-        is_running, is_over = row.state == AttemptState.RUNNING, JobState(row.job_state).is_final
-        if row.attempt_count > 1 or is_running == is_over:
-            raise Violation(
-                f"job {row.job_id} is {row.job_state} and has {row.attempt_count} attempts that are {row.state}"
-            )
+    for row in connection.execute(_WRONG_ATTEMPTS):
+        raise Violation(
+            f"job {row.job_id} is {row.job_state} and has {row.attempt_count} attempts that are {row.state}"
+        )

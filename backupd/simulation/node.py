@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from backupd.application import Application, build_application
 from backupd.catalog import jobs
@@ -73,11 +73,8 @@ class World:
     open_source: Callable[[Volume], Source]
     keyring: Keyring
     faults: Sequence[Fault]
+    engine: Engine
     clock: LoopClock = field(default_factory=LoopClock)
-
-    @property
-    def catalog_url(self) -> str:
-        return f"sqlite:///{self.directory}/catalog.sqlite"
 
 
 class WatchedCatalog(LivingCatalog):
@@ -123,7 +120,7 @@ class Node:
     async def start(self, lives: asyncio.TaskGroup) -> None:
         """Begin, as after the start of a process: with what is on the disks, and nothing else."""
         world = self._world
-        self._catalog = await WatchedCatalog.open(world.catalog_url, self.clock)
+        self._catalog = WatchedCatalog(world.engine, self.clock)
         self._catalog.lifeline, self._catalog.model = self._lifeline, world.model
         self._workers = LivingWorkers(2, self._lifeline)
         self._executor = ThreadPoolExecutor(1)
@@ -172,6 +169,11 @@ class Node:
         """Die at the n-th await from now on; 0: at once."""
         self.is_crashed = True
         self._cut(after_steps)
+
+    def crash_after_put(self, part: str) -> None:
+        """Die as soon as an object with ``part`` in its key is stored."""
+        self.is_crashed = True
+        self._lifeline.cut_after_put(part)
 
     async def stop(self) -> None:
         """End as on SIGTERM."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Engine, select
 
 from backupd.application import Application, build_application
 from backupd.catalog import rows
-from backupd.catalog.store import Catalog
+from backupd.catalog.store import Catalog, engine_of
 from backupd.catalog.tables import jobs
 from backupd.config import Config, DaemonConfig, PathsConfig, RetentionConfig, TargetConfig
 from backupd.model import Backup, Job, JobState, Volume
@@ -72,22 +73,25 @@ class Run:
             open_source=self._open_source,
             keyring=keyring,
             faults=self.faults,
+            engine=_engine_of(f"sqlite:///{directory}/catalog.sqlite"),
         )
 
     async def run(self, days: int, set_up: Happen, happen: Happen) -> None:
         """Play, let everything come to its end, and check."""
-        self.catalog = await Catalog.open(self.world.catalog_url, self.world.clock)
-        with ThreadPoolExecutor(1) as executor:
-            self.operator = self._operator(executor)
-            await set_up(self)
-            async with asyncio.TaskGroup() as self.lives:
-                try:
-                    await self._live(days, happen)
-                except BaseException:
-                    for node in [*self.nodes, *self.dead]:
-                        node.give_up()
-                    raise
-        await self.catalog.aclose()
+        self.catalog = await Catalog.open(self.world.engine, self.world.clock)
+        try:
+            with ThreadPoolExecutor(1) as executor:
+                self.operator = self._operator(executor)
+                await set_up(self)
+                async with asyncio.TaskGroup() as self.lives:
+                    try:
+                        await self._live(days, happen)
+                    except BaseException:
+                        for node in [*self.nodes, *self.dead]:
+                            node.give_up()
+                        raise
+        finally:
+            await self.catalog.aclose()  # Or the next run in this directory would go on with this database.
 
     async def _live(self, days: int, happen: Happen) -> None:
         for _ in range(self.random.choice([1, 1, 2])):
@@ -152,7 +156,7 @@ class Run:
         self.note("nothing goes wrong any more")
         self.faults.clear()
         for store in self.stores.values():
-            store.is_full, store.is_down, store.lies_left = False, False, 0
+            store.is_full, store.is_down, store.lies_left, store.unlisted = False, False, 0, None
         for node in self.nodes:
             node.clock.skew_s = 0.0
         self._do_what_is_due(float("inf"))
@@ -237,6 +241,15 @@ def _unfinished(connection: Connection) -> list[Job]:
 
 Happen = Callable[[Run], Awaitable[None]]
 """Let one thing happen."""
+
+
+@lru_cache(1)
+def _engine_of(url: str) -> Engine:
+    """Return the engine that all nodes share, and all runs in a directory, with the statements it has compiled.
+
+    No two transactions are ever under way at a time: a simulated thread does all its work at once.
+    """
+    return engine_of(url)
 
 
 def _configuration(directory: Path) -> Config:

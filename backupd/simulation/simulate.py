@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
+import shutil
 import tempfile
 import traceback
 from collections.abc import Iterator
@@ -17,7 +19,7 @@ from backupd.catalog.store import Catalog
 from backupd.simulation.entropy import seeded_entropy
 from backupd.simulation.happenings import happen, set_up
 from backupd.simulation.loop import LoopClock, SimulatedLoop
-from backupd.simulation.run import Run
+from backupd.simulation.run import Happen, Run
 from backupd.simulation.trace import Trace
 
 _MEMORY = Path("/dev/shm")  # noqa: S108 - files in memory, in a directory of our own
@@ -36,28 +38,39 @@ class Outcome:
     last_events: tuple[str, ...]
 
 
-def simulate(seed: int, *, days: int) -> Outcome:
+def simulate(seed: int, *, days: int, happen: Happen = happen) -> Outcome:
     """Let ``days`` pass in a world of its own. Whatever goes wrong with the service is in the outcome."""
     loop = SimulatedLoop(seed)
     trace = Trace(loop.time)
     failure = ""
     empty = _empty_catalog()
     with (
-        tempfile.TemporaryDirectory(prefix="backupd-simulate-", dir=_MEMORY if _MEMORY.is_dir() else None) as directory,
+        _directory() as directory,
         seeded_entropy(loop.random),
         _logged_to(trace),
         _rare_collections(),
         asyncio.Runner(loop_factory=lambda: loop) as runner,
     ):
-        (Path(directory) / "catalog.sqlite").write_bytes(empty)
+        (directory / "catalog.sqlite").write_bytes(empty)
         try:
-            runner.run(_run(Path(directory), trace, days))
+            runner.run(_run(directory, trace, days, happen))
         except Exception as error:  # noqa: BLE001 - whatever it is, the seed has found it
             failure = "".join(traceback.format_exception(error))
     return Outcome(seed, days, trace.count, trace.digest, failure, tuple(trace.last()))
 
 
-async def _run(directory: Path, trace: Trace, days: int) -> None:
+@contextmanager
+def _directory() -> Iterator[Path]:
+    """Make a directory, the same one for each run of this process, and remove it with all that is in it."""
+    path = (_MEMORY if _MEMORY.is_dir() else Path(tempfile.gettempdir())) / f"backupd-simulate-{os.getpid()}"
+    path.mkdir(mode=0o700)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path)
+
+
+async def _run(directory: Path, trace: Trace, days: int, happen: Happen) -> None:
     await Run(directory, trace).run(days, set_up, happen)
 
 

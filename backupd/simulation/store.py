@@ -13,7 +13,8 @@ from targets.memory import MemoryTarget
 class Store(MemoryTarget):
     """A memory target that can be full, be down, lie and rot.
 
-    ``damaged`` has every key whose object is not what was stored: the only excuse that a backup has.
+    ``damaged`` has every key whose object is not what was stored: the only excuse that a backup has. Listings miss the
+    keys with ``unlisted`` in them.
     """
 
     def __init__(self, name: str) -> None:
@@ -23,6 +24,7 @@ class Store(MemoryTarget):
         self.is_full = False
         self.is_down = False
         self.lies_left = 0
+        self.unlisted: str | None = None
 
     async def put(self, key: str, body: Body, *, if_absent: bool = False) -> None:
         self._refuse_when_down(key)
@@ -46,7 +48,8 @@ class Store(MemoryTarget):
     async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
         self._refuse_when_down(prefix)
         async for info in super().list(prefix):
-            yield info
+            if self.unlisted is None or self.unlisted not in info.key:
+                yield info
 
     async def _object(self, key: str) -> bytes:
         self._refuse_when_down(key)

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from chunker.destinations.base import Destination
 from chunker.destinations.descriptor import translated
-from chunker.destinations.device import DeviceDestination
 from chunker.destinations.file import FileDestination
-from chunker.destinations.image import ImageDestination
+from chunker.destinations.in_place import open_device, open_image
 from chunker.errors import DestinationError, DestinationExists
 
 
@@ -32,7 +31,7 @@ def open_destination(
             f"{place} is a block device, all of whose contents would be replaced\n"
             "HINT: allow overwriting if that is what you want"
         )
-    return DeviceDestination(place, size_bytes, direct=direct)
+    return open_device(place, size_bytes, direct=direct)
 
 
 def open_existing(path: str | Path, size_bytes: int, *, direct: bool = True) -> Destination:
@@ -41,5 +40,5 @@ def open_existing(path: str | Path, size_bytes: int, *, direct: bool = True) -> 
     with translated(place, "cannot be looked up"):
         is_device = place.is_block_device()
     if is_device:
-        return DeviceDestination(place, size_bytes, direct=direct)
-    return ImageDestination(place, size_bytes, direct=direct)
+        return open_device(place, size_bytes, direct=direct)
+    return open_image(place, size_bytes, direct=direct)

@@ -18,7 +18,9 @@ async def delete(site: Site) -> Answer:
         await site.target.delete(key)
     except PermissionDenied as error:
         return broken(f"nothing may be deleted: {error}", error=error)
-    answer = at_once_or_late("a deleted object is gone", await site.late_s(lambda: _is_gone(site, key)), _wait_s(site))
+    answer = at_once_or_late(
+        "a deleted object is gone", await site.late_s(lambda: _is_gone(site, key)), site.plan.wait_s
+    )
     try:
         await site.target.delete(key)
     except ObjectNotFound as error:
@@ -59,7 +61,3 @@ async def _is_gone(site: Site, key: str) -> bool:
     except ObjectNotFound:
         return True
     return False
-
-
-def _wait_s(site: Site) -> float:
-    return site.plan.wait_s

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from random import Random
 
-from targets.base import ObjectInfo, Target, closing
-from targets.errors import ObjectNotFound, PermissionDenied, TargetError, TargetGone, TargetReadOnly
+from targets.base import ObjectInfo, Target, closing, exists
+from targets.errors import PermissionDenied, TargetError, TargetGone, TargetReadOnly
 from targets.probe.plan import Plan
 from targets.probe.server_clock import ServerClock
 
@@ -81,11 +81,7 @@ class Site:
 
     async def has(self, key: str, *, seen_by: Target | None = None) -> bool:
         """Tell whether the object is there."""
-        try:
-            await (seen_by or self.target).head(key)
-        except ObjectNotFound:
-            return False
-        return True
+        return await exists(seen_by or self.target, key)
 
     async def listed(self, prefix: str) -> list[ObjectInfo]:
         """Return what is listed, at most twice what this probe ever wrote and some more."""

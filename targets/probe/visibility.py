@@ -37,7 +37,7 @@ async def read_after_write(site: Site) -> Answer:
             ("can be read", partial(_can_read, reader, key)),
             ("has a head", partial(site.has, key, seen_by=reader)),
         ):
-            answer = at_once_or_late(f"a new object {what}", await site.late_s(look), _wait_s(site))
+            answer = at_once_or_late(f"a new object {what}", await site.late_s(look), site.plan.wait_s)
             if answer.outcome is not Outcome.OK:
                 return answer
     return ok("a new object can be read at once", {"late_s": 0.0, "connections": len(readers)})
@@ -60,14 +60,14 @@ async def read_after_overwrite(site: Site) -> Answer:
     late_s = await site.late_s(is_new)
     if read - {old, new}:
         return unknown("what was read is neither the old object nor the new one")
-    return at_once_or_late("an overwritten object is read as the new one", late_s, _wait_s(site))
+    return at_once_or_late("an overwritten object is read as the new one", late_s, site.plan.wait_s)
 
 
 async def listing_after_write(site: Site) -> Answer:
     """Tell whether a new object is listed at once."""
     key = site.key("listing-after-write")
     await site.target.put(key, b"listed")
-    return at_once_or_late("a new object is listed", await site.late_s(lambda: _is_listed(site, key)), _wait_s(site))
+    return at_once_or_late("a new object is listed", await site.late_s(lambda: _is_listed(site, key)), site.plan.wait_s)
 
 
 async def listing_after_delete(site: Site) -> Answer:
@@ -83,7 +83,7 @@ async def listing_after_delete(site: Site) -> Answer:
     late_s = await site.late_s(is_unlisted)
     if late_s != 0 and await site.has(key):
         return unknown("the object that was deleted is still there")
-    return at_once_or_late("a deleted object is no longer listed", late_s, _wait_s(site))
+    return at_once_or_late("a deleted object is no longer listed", late_s, site.plan.wait_s)
 
 
 async def _can_read(reader: Target, key: str) -> bool:
@@ -96,7 +96,3 @@ async def _can_read(reader: Target, key: str) -> bool:
 
 async def _is_listed(site: Site, key: str) -> bool:
     return any(info.key == key for info in await site.listed(key))
-
-
-def _wait_s(site: Site) -> float:
-    return site.plan.wait_s

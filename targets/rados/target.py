@@ -8,6 +8,7 @@ from contextlib import suppress
 from targets.base import UNLIMITED_BYTES, Body, Capabilities, Leaving, ObjectInfo, check_range, flat_view, range_end
 from targets.errors import Final, ObjectExists, ObjectNotFound, ShortRead, TargetError, Unavailable
 from targets.keys import is_key, validate_key, validate_prefix
+from targets.parallel import each
 from targets.rados import binding, librados
 from targets.rados.connection import Connection
 from targets.rados.copies import LARGE_BYTES, fill
@@ -15,7 +16,6 @@ from targets.rados.objects import NOTHING, Objects
 from targets.rados.options import Namespace, RadosOptions
 from targets.rados.parts import PARTS, Split
 from targets.rados.session import LOOKS_MAX, Found, Libraries
-from targets.rados.several import each
 
 _ATTEMPTS_MAX = 100  # So often another writer may come between.
 _READ_BYTES_MAX = 2**31 - 1  # librados refuses to be asked for more at once.

@@ -107,6 +107,12 @@ def write_complete(parts: Sequence[dict[str, str]]) -> bytes:
     return f'<CompleteMultipartUpload xmlns="{_NAMESPACE}">{items}</CompleteMultipartUpload>'.encode()
 
 
+def write_retention(mode: str, until: str) -> bytes:
+    """Return the body of PutObjectRetention."""
+    items = f"<Mode>{mode}</Mode><RetainUntilDate>{until}</RetainUntilDate>"
+    return f'<Retention xmlns="{_NAMESPACE}">{items}</Retention>'.encode()
+
+
 def read_refusal(status: int, text: bytes, *, region: str = "") -> Refusal:
     """Return what an error says; only code and message, since others repeat what was signed. Never fails."""
     try:

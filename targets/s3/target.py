@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from functools import partial
 
 import aiohttp
@@ -19,6 +18,7 @@ from targets.s3.access import Chain
 from targets.s3.checksums import checksum_header
 from targets.s3.clock import RequestClock
 from targets.s3.documents import read_page
+from targets.s3.locks import Locks
 from targets.s3.multipart import abort, put_in_parts, uploads
 from targets.s3.options import PARTS_MAX, PUT_BYTES_MAX, S3Options
 from targets.s3.place import Place, Urls, may_be_virtual
@@ -54,6 +54,7 @@ class S3Target:
             clock=clock or RequestClock(),
         )
         self._removal = Removal(self._wire, place.prefix, versions=options.object_lock_mode is not None)
+        self._locks = Locks(self._wire, options)
         self._stored_as = _stored_as(options)
         self.capabilities = Capabilities(
             name="s3",
@@ -118,12 +119,22 @@ class S3Target:
         for leaving in leavings:
             await abort(self._wire, leaving)
 
+    @property
+    def lock_s(self) -> float | None:
+        return self._locks.lock_s
+
+    async def lock(self, keys: Sequence[str]) -> None:
+        await self._locks.lock(keys)
+
+    async def locked(self, keys: Sequence[str]) -> set[str]:
+        return await self._locks.locked(keys)
+
     async def aclose(self) -> None:
         await self._client.aclose()
         await shut_down(self._executor)
 
     async def _put(self, key: str, view: memoryview, condition: Mapping[str, str]) -> None:
-        headers = {**self._stored_as, **self._lock(), **condition, **await self._checksum(view)}
+        headers = {**self._stored_as, **self._locks.headers(), **condition, **await self._checksum(view)}
         async with self._wire.ask(f"put {key}", "PUT", self._wire.urls.object(key), headers=headers, body=view) as done:
             await done.read()
 
@@ -134,21 +145,12 @@ class S3Target:
             key,
             view,
             part_bytes=max(self._options.part_bytes, -(-view.nbytes // PARTS_MAX)),
-            headers={**self._stored_as, **self._lock(), **algorithm},
+            headers={**self._stored_as, **self._locks.headers(), **algorithm},
             checksum=self._checksum,
         )
 
     async def _checksum(self, view: memoryview) -> dict[str, str]:
         return await checksum_header(self._options.checksum, view, self._executor)
-
-    def _lock(self) -> dict[str, str]:
-        if self._options.object_lock_mode is None or self._options.object_lock_retain_days is None:
-            return {}
-        until = self._wire.clock.now() + timedelta(days=self._options.object_lock_retain_days)
-        return {
-            "x-amz-object-lock-mode": self._options.object_lock_mode,
-            "x-amz-object-lock-retain-until-date": until.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        }
 
     @asynccontextmanager
     async def _got(self, key: str, headers: Mapping[str, str]) -> AsyncIterator[aiohttp.ClientResponse]:

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from targets.base import Body, ObjectInfo, Target
-from targets.errors import ObjectExists, ObjectNotFound
+from targets.base import Body, ObjectInfo, Target, exists
+from targets.errors import ObjectExists
 
 
 class SingleWriter:
@@ -30,7 +30,7 @@ class SingleWriter:
             await self._inner.put(key, body, if_absent=if_absent)
             return
         async with self._turn(key):
-            if if_absent and await self._has(key):
+            if if_absent and await exists(self._inner, key):
                 raise ObjectExists(f"{key} exists already")
             await self._inner.put(key, body)
 
@@ -54,13 +54,6 @@ class SingleWriter:
 
     async def aclose(self) -> None:
         await self._inner.aclose()
-
-    async def _has(self, key: str) -> bool:
-        try:
-            await self._inner.head(key)
-        except ObjectNotFound:
-            return False
-        return True
 
     @asynccontextmanager
     async def _turn(self, key: str) -> AsyncIterator[None]:

@@ -36,6 +36,11 @@ class Story:
         commands = self.machine.section(section)
         return self.machine.run((SERVE if with_daemon else "") + commands, BACKUP=self.backup)
 
+    def writers(self) -> int:
+        """Return how many catalogs are written down as writers, on all targets together."""
+        found = self.machine.path("/srv").glob("*/default/encrypted/writers/*")
+        return len([one for one in found if one.suffix == ""])
+
     def restored(self, name: str) -> bytes:
         return self.machine.path(f"/srv/restores/{name}").read_bytes()
 
@@ -82,6 +87,7 @@ def test_p6_rebuild_the_page_on_disasters_holds_word_by_word(story: Story) -> No
     told = story.follow("catalog", with_daemon=False)
     assert "1 backups of 1 volumes are in the catalog again" in told
     assert story.restored("after-rebuild.img") == CONTENT
+    assert story.writers() == 2  # Of the new catalog, one on each target.
 
     story.follow("nothing", with_daemon=False)
     assert story.restored("latest.img") == story.restored("that-one.img") == CONTENT

@@ -10,7 +10,6 @@ import pytest
 
 from backupd.errors import BackupdError
 from backupd.jobs.failure import causes
-from backupd.pipeline.budget import ByteBudget
 from backupd.pipeline.inspection import inspect
 from backupd.repository import layout
 from backupd.repository.keyring import Keyring
@@ -26,6 +25,7 @@ from tests.support.volumes import guest_like_bytes, random_bytes
 
 CONTENT = random_bytes(3)
 MASTER_KEY = bytes(range(32))
+FOOTER_BYTES = 84  # Of a pack with one frame.
 KEYRING = Keyring([MASTER_KEY], origin="test")
 
 
@@ -64,6 +64,17 @@ class Tiny:
         self.rig = made
         self.manifest = manifest
         self.objects = objects
+        self.written = Discard(0)
+
+    async def verify(self, repository: Repository, manifest: Manifest) -> None:
+        self.rig.repository = repository
+        await self.rig.verify(manifest)
+
+    async def restore(self, repository: Repository, manifest: Manifest) -> None:
+        """Restore to ``written``."""
+        self.written = Discard(manifest.size_bytes)
+        self.rig.repository = repository
+        await self.rig.restore_to(manifest, self.written)
 
     def flips(self) -> Iterator[Flip]:
         for key, body in self.objects.items():
@@ -136,36 +147,21 @@ async def test_p3_tell_scrub_without_keys_finds_every_flipped_bit_of_packs(tiny:
 
 
 async def test_p3_tell_verification_finds_every_flipped_bit(tiny: Tiny) -> None:
-    budget = ByteBudget(tiny.rig.budget.limit_bytes)
-
-    async def verify(repository: Repository, manifest: Manifest) -> None:
-        tiny.rig.repository, tiny.rig.budget = repository, budget
-        await tiny.rig.verify(manifest)
-
-    silent = [flip for flip in tiny.flips() if flip.key not in await tiny.told(flip, verify)]
+    silent = [flip for flip in tiny.flips() if flip.key not in await tiny.told(flip, tiny.verify)]
     assert silent == []
 
 
 async def test_p3_tell_restore_finds_every_flipped_bit_that_it_reads(tiny: Tiny) -> None:
     """Footers of packs are what a restore does not read."""
     wrong = []
-    budget = ByteBudget(tiny.rig.budget.limit_bytes)
-    written = Discard(len(CONTENT))
-
-    async def restore(repository: Repository, manifest: Manifest) -> None:
-        nonlocal written
-        written = Discard(manifest.size_bytes)
-        tiny.rig.repository, tiny.rig.budget = repository, budget
-        await tiny.rig.restore_to(manifest, written)
-
     for flip in tiny.flips():
-        told = await tiny.told(flip, restore)
-        is_footer = flip.key.startswith(layout.PACKS) and flip.at >= len(flip.body) - 84
-        is_named = flip.key in told and not written.is_finished
-        is_unharmed = not told and is_footer and written.content == CONTENT
+        tiny.written = Discard(0)
+        told = await tiny.told(flip, tiny.restore)
+        is_footer = flip.key.startswith(layout.PACKS) and flip.at >= len(flip.body) - FOOTER_BYTES
+        is_named = flip.key in told and not tiny.written.is_finished
+        is_unharmed = not told and is_footer and tiny.written.content == CONTENT
         if not (is_named or is_unharmed):
             wrong.append((flip, told))
-        written.is_finished = False
     assert wrong == []
 
 
@@ -180,3 +176,19 @@ async def test_p3_tell_scrub_finds_flipped_bits_of_a_larger_repository() -> None
             flip = Flip(key, at, 0, flipped(objects[key], at, chance.randrange(8)))
             if key != layout.REPOSITORY:
                 assert is_found_by_scrub(flip, made.repository), (key, at)
+
+
+async def test_p3_tell_verification_and_restore_find_flipped_bits_of_a_larger_repository() -> None:
+    chance = random.Random(6)
+    async with rig(target=MemoryTarget(), master_keys=[MASTER_KEY]) as made:
+        content = guest_like_bytes(2 * 1024 * 1024)
+        manifest, _ = await made.back_up(volume_of(content).open())
+        larger = Tiny(made, manifest, await objects_of(made.target))
+        for _ in range(60):
+            key = chance.choice([*larger.objects])
+            body = larger.objects[key]
+            at, bit = chance.randrange(len(body) * 9 // 10), chance.randrange(8)  # In no footer.
+            flip = Flip(key, at, bit, flipped(body, at, bit))
+            assert key in await larger.told(flip, larger.verify)
+            assert key in await larger.told(flip, larger.restore)
+            assert not larger.written.is_finished

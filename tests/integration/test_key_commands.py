@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,30 @@ async def test_a_rotated_key_opens_every_repository_and_the_old_one_can_go(place
     await key_commands.retire(config, old)
     assert keyring.load(key_file(place)).fingerprints == (new,)
     assert await restored(place, "disk") == CONTENT
+
+
+async def test_p7_closed_a_key_file_that_cannot_be_written_whole_stays_as_it_was(place: Place, config: Config) -> None:
+    before = key_file(place).read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 10, limits[1]))  # The system writes a part of two keys.
+    try:
+        with pytest.raises(KeyMismatch, match="cannot be written: file too large; it is as it was"):
+            await key_commands.rotate(config)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert key_file(place).read_bytes() == before
+
+
+async def test_p7_closed_a_rotation_reaches_projects_that_no_configuration_names(place: Place, config: Config) -> None:
+    old = keyring.load(key_file(place)).current_fingerprint
+    theirs = place.target / "of-keystone/encrypted/repository.json"
+    (place.target / "default").rename(place.target / "of-keystone")
+    kept = theirs.read_bytes()
+    await key_commands.rotate(config)
+    assert description.master_key_of(theirs.read_bytes()) == keyring.load(key_file(place)).current_fingerprint
+    theirs.write_bytes(kept)
+    with pytest.raises(Conflict, match="is needed by target local: of-keystone/encrypted/"):
+        await key_commands.retire(config, old)
 
 
 async def test_p7_closed_a_rotation_names_what_it_could_not_rewrap_and_goes_on(place: Place, config: Config) -> None:

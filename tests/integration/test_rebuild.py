@@ -99,6 +99,25 @@ async def test_p6_rebuild_what_was_rebuilt_restores_and_goes_on(place: Place) ->
         assert (await api.back_up("web"))["state"] == "available"
 
 
+def test_p6_rebuild_finds_projects_that_no_configuration_names(place: Place) -> None:
+    lose_catalog(place)
+    for target in (place.target, place.root / "second"):
+        (target / "default").rename(target / "of-keystone")
+    done = rebuild(place)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "3 backups of 2 volumes" in done.stdout
+
+
+def test_p3_tell_rebuild_names_backups_that_nothing_tells_how_to_read(place: Place) -> None:
+    lose_catalog(place)
+    for target in (place.target, place.root / "second"):
+        (target / "default/encrypted/repository.json").unlink()
+    done = rebuild(place)
+    assert "1 backups of 1 volumes" in done.stdout
+    for name in ("local", "second"):
+        assert f"PROBLEM: target {name}: default/encrypted/ has backups" in done.stdout
+
+
 async def test_p6_rebuild_never_touches_a_catalog(place: Place) -> None:
     before = (place.root / "state" / "catalog.db").read_bytes()
     done = rebuild(place)
@@ -176,21 +195,36 @@ async def test_p3_tell_an_offline_restore_names_what_is_damaged(
 
 
 @pytest.mark.parametrize(
-    ("more", "complaint"),
+    ("more", "complaint", "exit_code"),
     [
-        (["--to", "{out}"], "--volume: missing; expected one of db, web"),
-        (["--volume", "mail", "--to", "{out}"], "the target has no backup of volume mail; it has those of db, web"),
-        (["--backup", "00000000-0000-0000-0000-000000000000", "--to", "{out}"], "the target has no backup"),
-        (["--volume", "web", "--to", "/etc/hostname"], "--to /etc/hostname: exists"),
+        (["--to", "{out}"], "--volume: missing; expected one of db, web", 2),
+        (["--volume", "mail", "--to", "{out}"], "the target has no backup of volume mail; it has those of db, web", 4),
+        (["--backup", "00000000-0000-0000-0000-000000000000", "--to", "{out}"], "the target has no backup", 4),
+        (["--volume", "web", "--to", "/etc/hostname"], "--to /etc/hostname: exists", 2),
     ],
 )
 async def test_an_offline_restore_that_cannot_be_says_what_was_expected(
-    place: Place, capsys: pytest.CaptureFixture[str], more: list[str], complaint: str
+    place: Place, capsys: pytest.CaptureFixture[str], more: list[str], complaint: str, exit_code: int
 ) -> None:
     key = str(place.root / "state" / "master.key")
     arguments = [one.format(out=place.restores / "out") for one in more]
-    assert await offline(["restore", "--from", f"file://{place.target}", "--key", key, *arguments]) == 1
+    assert await offline(["restore", "--from", f"file://{place.target}", "--key", key, *arguments]) == exit_code
     assert complaint in capsys.readouterr().err
+
+
+def test_an_offline_restore_refuses_what_is_no_project(place: Place) -> None:
+    key = str(place.root / "state" / "master.key")
+    done = backupctl("list", "--from", f"file://{place.target}", "--key", key, "--project", "Not_One")
+    assert done.returncode == 2
+    assert "project 'Not_One': expected up to 64" in done.stderr
+
+
+async def test_an_offline_restore_goes_to_where_it_was_called(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place.restores)
+    key = str(place.root / "state" / "master.key")
+    arguments = ["--from", f"file://{place.target}", "--key", key, "--volume", "web", "--to", "latest"]
+    assert await offline(["restore", *arguments]) == 0
+    assert (place.restores / "latest").read_bytes() == LATER
 
 
 async def test_p7_closed_offline_the_wrong_key_is_named(place: Place, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,13 @@ def flipped(at: int) -> Callable[[Path], None]:
     return lambda path: flip(path, at)
 
 
-@pytest.mark.parametrize("harm", [flipped(50), flipped(-60), Path.unlink], ids=["garbled", "footer", "lost"])
+def cut(path: Path) -> None:
+    os.truncate(path, 100)
+
+
+@pytest.mark.parametrize(
+    "harm", [flipped(50), flipped(-60), cut, Path.unlink], ids=["garbled", "footer", "cut", "lost"]
+)
 async def test_a_copy_on_another_target_makes_every_object_right_again(
     mirrored: tuple[Place, Any], harm: Callable[[Path], None]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -70,3 +71,19 @@ def test_the_size_told_beforehand_is_what_is_read(
     spans = planned(point, extents, chunk_size, 8)
     read = sum(min(end * chunk_size, size) - first * chunk_size for first, end, is_data in spans if is_data)
     assert plan.data_size(point, extents, chunk_size_bytes=chunk_size) == read
+
+
+@given(sizes, places, places, st.sampled_from([1, 2, 8]))
+def test_trips_are_the_same_spans_in_the_same_order(
+    size: int, written: list[tuple[int, int]], changed: list[tuple[int, int]], span: int
+) -> None:
+    point, _ = opened(size, written)
+    spans = [*planned(point, clipped(changed, size), CHUNK, span)]
+    trips = [*plan.trips(spans, chunks_max=span)]
+    assert [one for trip in trips for one in trip] == spans
+    for trip in trips:
+        assert sum(one.chunk_count for one in trip) <= span or not trip[0].is_data
+        assert [one.is_data for one in trip] in ([True] * len(trip), [False])
+    for one, other in pairwise(trips):  # None could have gone with the one before.
+        together = sum(piece.chunk_count for piece in [*one, other[0]])
+        assert together > span or not (one[0].is_data and other[0].is_data)

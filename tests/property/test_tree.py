@@ -121,6 +121,38 @@ def test_a_range_reads_only_its_chunks(version: tuple[int, list[Change]], first:
     asyncio.run(scenario())
 
 
+@settings(max_examples=100, deadline=None)
+@given(versions(), st.lists(st.tuples(st.integers(0, 300_000), st.integers(1, 600)), min_size=1, max_size=5))
+def test_what_was_loaded_ahead_is_not_loaded_again(
+    version: tuple[int, list[Change]], places: list[tuple[int, int]]
+) -> None:
+    async def scenario() -> None:
+        nodes = DictNodes()
+        tree, model = await write(nodes, Tree(None, 1), {}, *version)
+        loaded: dict[bytes, bytes] = {}
+        trips = 0
+
+        async def load(pointers: Sequence[Pointer]) -> list[bytes]:
+            nonlocal trips
+            trips += 1
+            plains = await nodes.load(pointers)
+            loaded.update(zip([one.id for one in pointers], plains, strict=True))
+            return plains
+
+        async def remembered(pointers: Sequence[Pointer]) -> list[bytes]:
+            return [loaded[one.id] for one in pointers]
+
+        ranges = [(first, first + count) for first, count in places]
+        await TreeReader(tree, load).load_ahead(ranges)
+        assert trips <= tree.height
+        for first, end in ranges:
+            found = [leaf async for leaf in TreeReader(tree, remembered).leaves(first, end)]
+            expected = {index: one for index, one in model.items() if first <= index < end}
+            assert {index: one for leaf in found for index, one in leaf.items()} == expected
+
+    asyncio.run(scenario())
+
+
 @settings(max_examples=50, deadline=None)
 @given(versions())
 def test_equal_content_gives_equal_roots(version: tuple[int, list[Change]]) -> None:

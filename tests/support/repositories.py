@@ -14,9 +14,9 @@ from backupd.pipeline.progress import ProgressMeter
 from backupd.pipeline.restore import RestorePipeline
 from backupd.pipeline.verify import VerifyPipeline
 from backupd.pipeline.workers import Workers
-from backupd.repository import keyring
+from backupd.repository import keyring, layout
 from backupd.repository.manifest import Manifest
-from backupd.repository.repository import Repository, open_repository
+from backupd.repository.repository import Repository, read_description
 from chunker.destinations.file import FileDestination
 from targets.base import Target
 from targets.local import LocalTarget
@@ -30,7 +30,8 @@ async def open_existing(target: Target, key_file: Path, *, is_encrypted: bool = 
     """Open the repository of the default project."""
     prefix = f"default/{'encrypted' if is_encrypted else 'plain'}/"
     keys = keyring.load(key_file)
-    return await open_repository(Prefix(target, prefix), keys, is_encrypted=is_encrypted, created_at="", create=False)
+    store = Prefix(target, prefix)
+    return Repository(store, read_description(await store.get(layout.REPOSITORY), keys, is_encrypted=is_encrypted))
 
 
 async def verify(repository: Repository, manifest: Manifest, workers: Workers) -> None:

@@ -14,21 +14,24 @@ from backupd.pipeline import changes
 from backupd.pipeline.backup import BackupOptions, BackupPipeline
 from backupd.pipeline.budget import ByteBudget
 from backupd.pipeline.changes import Reading
+from backupd.pipeline.pack_ids import PackIds
 from backupd.pipeline.progress import ProgressMeter
 from backupd.pipeline.restore import RestorePipeline
 from backupd.pipeline.stored import StoredChunks
 from backupd.pipeline.verify import VerifyPipeline
 from backupd.pipeline.workers import Workers
+from backupd.repository import layout
 from backupd.repository.index import ChunkIndex
 from backupd.repository.keyring import Keyring
 from backupd.repository.manifest import Manifest
-from backupd.repository.repository import Repository, open_repository
+from backupd.repository.repository import Repository, new_description, read_description
 from chunker.destinations.base import Destination
 from chunker.destinations.open import open_destination
 from chunker.extents import Extent
 from chunker.node import Pointer
 from chunker.sources.base import Changes, ParentPoint, PointInTime
 from targets.base import Target
+from targets.errors import ObjectNotFound
 from targets.memory import MemoryTarget
 from targets.wrappers.observe import Observe
 
@@ -77,6 +80,15 @@ class CountedPoint:
         self._inner.close()
 
 
+def pack_ids() -> PackIds:
+    """Return ids that nobody remembers: there is no job."""
+
+    async def record(ids: Sequence[bytes]) -> None:
+        assert {len(pack_id) for pack_id in ids} == {16}
+
+    return PackIds(record)
+
+
 @dataclass(slots=True)
 class Rig:
     """Everything that a pipeline needs; ``observed.counters`` has what the target was asked."""
@@ -101,9 +113,6 @@ class Rig:
         return manifest, statistics
 
     def pipeline(self, point: PointInTime, reading: Reading) -> BackupPipeline:
-        async def record(pack_id: bytes) -> None:
-            assert len(pack_id) == 16
-
         return BackupPipeline(
             source=point,
             changed=reading.extents,
@@ -113,7 +122,7 @@ class Rig:
             workers=self.workers,
             budget=self.budget,
             progress=ProgressMeter(SystemClock()),
-            stored=StoredChunks(self.repository, self.workers, self.index, record),
+            stored=StoredChunks(self.repository, self.workers, self.index, pack_ids()),
         )
 
     def manifest(self, point: PointInTime, root: Pointer | None) -> Manifest:
@@ -166,6 +175,16 @@ def changed(*extents: tuple[int, int], base: Manifest) -> Reading:
     return Reading(tuple(Extent(offset, length) for offset, length in extents), base.tree)
 
 
+async def _opened(store: Target, keyring: Keyring, *, is_encrypted: bool) -> Repository:
+    """Open the repository on ``store``, made when there is none."""
+    try:
+        body = await store.get(layout.REPOSITORY)
+    except ObjectNotFound:
+        body = new_description(keyring, is_encrypted=is_encrypted, created_at=TIME)
+        await store.put(layout.REPOSITORY, body, if_absent=True)
+    return Repository(store, read_description(body, keyring, is_encrypted=is_encrypted))
+
+
 @asynccontextmanager
 async def rig(
     *,
@@ -181,7 +200,7 @@ async def rig(
     target = target or MemoryTarget()
     observed = Observe(wrap(target))
     keyring = Keyring(list(master_keys), origin="test")
-    repository = await open_repository(observed, keyring, is_encrypted=is_encrypted, created_at=TIME, create=True)
+    repository = await _opened(observed, keyring, is_encrypted=is_encrypted)
     workers = Workers(2)
     index = ChunkIndex(index_path) if index_path else None
     made = Rig(

@@ -12,6 +12,7 @@ from backupd.catalog import backups as backup_rows
 from backupd.catalog import condemnations
 from backupd.catalog import jobs as job_rows
 from backupd.catalog.tables import jobs
+from backupd.pipeline.marks import Marks
 from backupd.repository.manifest import Manifest
 from backupd.repository.repository import Repository
 from chunker.sources.memory import MemoryPoint
@@ -45,6 +46,18 @@ def fence_ignored() -> Iterator[None]:
 def epoch_ignored() -> Iterator[None]:
     """Let a sweep wait for no job, whatever that may rely on."""
     with replaced(condemnations, "waiting_for", lambda *_: []):
+        yield
+
+
+@contextmanager
+def forwards_believed() -> Iterator[None]:
+    """Let a collection know of no forward but those that a listing has shown."""
+
+    def is_to_be_learnt(self: Marks, pack: bytes) -> bool:
+        query = "SELECT 1 FROM forwards WHERE pack = ? AND is_known = 0"
+        return self._connection.execute(query, (pack,)).fetchone() is not None
+
+    with replaced(Marks, "_is_to_be_learnt", is_to_be_learnt), replaced(condemnations, "note_moved", lambda *_: None):
         yield
 
 

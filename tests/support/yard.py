@@ -46,7 +46,7 @@ from backupd.repository.opened import Repositories
 from backupd.repository.repository import Repository
 from chunker.sources.base import Source
 from chunker.sources.memory import MemoryVolume
-from targets.base import ObjectInfo, SweepsOrphans, Target
+from targets.base import LocksObjects, ObjectInfo, SweepsOrphans, Target
 from targets.memory import MemoryTarget
 from targets.wrappers.observe import Observe
 from tests.support.builders import LEASE_S, PROJECT, START, make_backup, make_backup_type, make_job, make_volume
@@ -286,6 +286,7 @@ async def yard(
     clock: Clock | None = None,
     wrap: Callable[[Target], Target] = lambda target: target,
     drivers: Mapping[str, SweepsOrphans] = MappingProxyType({}),
+    lockers: Mapping[str, LocksObjects] = MappingProxyType({}),
 ) -> AsyncIterator[Yard]:
     """Open a daemon's part of a yard in ``root``; several of them may share ``stores``, each with its catalog."""
     stores = stores or {"local": MemoryTarget(), "other": MemoryTarget()}
@@ -318,7 +319,7 @@ async def yard(
             JobKind.DELETE: DeleteBody(resources),
             JobKind.COPY: CopyBody(resources),
             JobKind.REPLICATE: ReplicateBody(resources),
-            JobKind.COLLECT: CollectBody(resources, place / "collections", lambda _: live_share_min, drivers),
+            JobKind.COLLECT: CollectBody(resources, place / "collections", lambda _: live_share_min, drivers, lockers),
         }
         try:
             yield Yard(place, catalog, resources, bodies, stores, observed, disks)
@@ -343,4 +344,17 @@ class Ghosts:
         self._seen |= {key: info for key, info in found.items() if layout.PACKS in key}
         for key, info in {**self._seen, **found}.items():
             if key.startswith(prefix):
+                yield info
+
+
+class Forgetful(Ghosts):
+    """One whose listings miss all forwards while it ``is_stale``; it need not show what was deleted."""
+
+    is_stale = False
+    shows_ghosts = False
+
+    async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
+        listed = super().list(prefix) if self.shows_ghosts else self._inner.list(prefix)
+        async for info in listed:
+            if not (self.is_stale and layout.FORWARDS in info.key):
                 yield info

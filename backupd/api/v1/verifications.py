@@ -18,4 +18,4 @@ routes = web.RouteTableDef()
 async def create(request: web.Request) -> web.Response:
     """Start a verification."""
     job = await services(request).verifications.create(project_of(request), await read_body(request, NewVerification))
-    return web.json_response({"job": views.job(job)}, status=202, headers={"Location": f"/v1/jobs/{job.id}"})
+    return views.started(job)

@@ -23,7 +23,7 @@ _PROJECT = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 def is_v3(request: web.Request) -> bool:
     """Tell whether a request is one to this API."""
-    return request.path in _PUBLIC_PATHS or request.path.startswith("/v3/")
+    return request.path in _PUBLIC_PATHS or request.path.startswith(("/v3/", "/v2/"))  # There was a /v2 of it.
 
 
 def answer_v3(identity: Identity) -> Middleware:

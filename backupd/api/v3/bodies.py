@@ -61,7 +61,8 @@ async def read_any(request: web.Request) -> dict[str, Any]:
         text = json.dumps(value, ensure_ascii=False).encode()  # Half a surrogate pair is no text.
     except (InvalidRequest, UnicodeEncodeError) as error:
         raise InvalidRequest("Malformed request body") from error
-    if not isinstance(value, dict) or b"\\u0000" in text:
+    is_nul = b"\\u0000" in text.replace(b"\\\\", b"")  # The six characters themselves are a text like any.
+    if not isinstance(value, dict) or is_nul:
         raise InvalidRequest("Malformed request body")
     return value
 

@@ -10,6 +10,7 @@ from backupd.api.v3.microversions import Microversion
 from backupd.application.block_storage.service import BlockStorage
 
 VERSION = web.RequestKey("version", Microversion)
+_BASES = web.RequestKey("bases", tuple)
 
 
 def storage(request: web.Request) -> BlockStorage:
@@ -24,7 +25,7 @@ def caller(request: web.Request) -> Caller:
 
 def since(request: web.Request, minor: int) -> bool:
     """Tell whether the request's version is 3.``minor`` or later."""
-    return request[VERSION] >= Microversion(3, minor)
+    return request[VERSION].minor >= minor
 
 
 def url_of(request: web.Request, path: str, *, version: str = "/v3") -> str:
@@ -35,7 +36,7 @@ def url_of(request: web.Request, path: str, *, version: str = "/v3") -> str:
 
 def links(request: web.Request, path: str) -> list[dict[str, str]]:
     """Return the two links that a resource has."""
-    return [
-        {"rel": "self", "href": url_of(request, path)},
-        {"rel": "bookmark", "href": url_of(request, path, version="")},
-    ]
+    if _BASES not in request:  # Once for all rows of a list.
+        request[_BASES] = (url_of(request, ""), url_of(request, "", version=""))
+    own, bookmark = request[_BASES]
+    return [{"rel": "self", "href": own + path}, {"rel": "bookmark", "href": bookmark + path}]

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import ast
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
+import orjson
 from aiohttp import web
 
 from backupd.api.v3.bodies import FALSE, TRUE
 from backupd.api.v3.context import caller, since, url_of
-from backupd.block_storage import Listing
+from backupd.block_storage import Listing, Moment
 from backupd.errors import InvalidRequest
 
 LIMIT_MAX = 1000
 _INTEGER_MAX = 0x7FFFFFFF
+_METADATA_CHARACTERS_MAX = 2000
+_KEY = "[a-zA-Z0-9-_:. /]{1,255}"
+_COMPARISONS = ("gt", "gte", "lt", "lte", "eq", "neq")
 _CONTROLS = ("limit", "offset", "marker", "sort", "sort_key", "sort_dir", "all_tenants")
 
 
@@ -27,17 +35,28 @@ class Asked:
 
 
 def asked(
-    request: web.Request, filters: tuple[str, ...], *, name_sorts_since: int = 0, ignored: tuple[str, ...] = ()
+    request: web.Request,
+    filters: tuple[str, ...],
+    *,
+    name_sorts_since: int = 0,
+    constant: Mapping[str, str] | None = None,
+    has_metadata: bool = False,
+    has_moments: bool = False,
 ) -> Asked:
-    """Return what the query says; ``filters`` are those that everybody may use. InvalidRequest."""
+    """Return what the query says. InvalidRequest.
+
+    ``filters`` are those that everybody may use. What is ``constant`` has the same value in every row.
+    """
     query = {name: request.query[name] for name in request.query}
     is_counted = False
     if since(request, 45) and "with_count" in query:
         is_counted = _boolean("with_count", query.pop("with_count"))
-    all_projects = False
-    if (value := query.get("all_tenants")) is not None and caller(request).is_admin:
-        all_projects = _boolean("all_tenants", value)
-    exact, contains = _filters(request, query, filters, ignored)
+    metadata = _metadata(query.pop("metadata")) if has_metadata and "metadata" in query else {}
+    moments = _moments(query) if has_moments else ()
+    for name, value in (constant or {}).items():
+        if query.get(name) == value:
+            del query[name]
+    exact, contains = _filters(request, query, (*filters, *(constant or ())))
     listing = Listing(
         limit=min(_integer(query.get("limit"), "limit", LIMIT_MAX), LIMIT_MAX),
         offset=_integer(query.get("offset"), "offset", 0),
@@ -45,9 +64,17 @@ def asked(
         sort=_sort(query, name_sorts=since(request, name_sorts_since)),
         filters=exact,
         contains=contains,
+        metadata=metadata,
+        moments=moments,
         is_counted=is_counted,
     )
-    return Asked(listing, all_projects)
+    return Asked(listing, all_projects(request))
+
+
+def all_projects(request: web.Request) -> bool:
+    """Tell whether an administrator asks for what everybody has; of others it is no question. InvalidRequest."""
+    value = request.query.get("all_tenants")
+    return value is not None and caller(request).is_admin and _boolean("all_tenants", value)
 
 
 def answer(
@@ -69,18 +96,19 @@ def answer(
         body[f"{name}_links"] = [{"rel": "next", "href": href}]
     if count is not None:
         body["count"] = count
-    return web.json_response(body)
+    # A long page would hold up everybody else while the standard library writes it.
+    return web.Response(body=orjson.dumps(body), content_type="application/json", charset="utf-8")
 
 
 def _filters(
-    request: web.Request, query: dict[str, str], allowed: tuple[str, ...], ignored: tuple[str, ...]
+    request: web.Request, query: dict[str, str], allowed: tuple[str, ...]
 ) -> tuple[dict[str, str], dict[str, str]]:
     is_admin = caller(request).is_admin
     exact: dict[str, str] = {}
     contains: dict[str, str] = {}
     unknown = []
     for name, value in query.items():
-        if name in _CONTROLS or name in ignored:
+        if name in _CONTROLS:
             continue
         bare = name.removesuffix("~")
         if name != bare and is_admin and since(request, 34):
@@ -92,6 +120,40 @@ def _filters(
     if unknown and since(request, 31):
         raise InvalidRequest(f"Invalid filters {', '.join(sorted(unknown))[:200]} are found in query options.")
     return exact, contains
+
+
+def _metadata(text: str) -> dict[str, str]:
+    """Return what clients write as Python does: ``{'key': 'value'}``."""
+    try:
+        found = ast.literal_eval(text) if len(text) <= _METADATA_CHARACTERS_MAX else None
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not all(re.fullmatch(_KEY, str(key)) for key in found):
+        raise InvalidRequest("Invalid input received: The filter metadata must be of the form {'key': 'value'}.")
+    return {str(key): str(value) for key, value in found.items()}
+
+
+def _moments(query: dict[str, str]) -> tuple[Moment, ...]:
+    return tuple(
+        _moment(name, one)
+        for name in ("created_at", "updated_at")
+        if name in query
+        for one in query.pop(name).split(",")
+    )
+
+
+def _moment(name: str, text: str) -> Moment:
+    comparison, _, rest = text.strip().partition(":")
+    is_compared = comparison in _COMPARISONS
+    try:
+        value = datetime.fromisoformat(rest if is_compared else text.strip())
+        value = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise InvalidRequest(
+            f"Invalid input received: The filter {name} must be a time, or one of {', '.join(_COMPARISONS)}, "
+            "a colon and a time."
+        ) from None
+    return Moment(name, comparison if is_compared else "eq", value)
 
 
 def _sort(query: dict[str, str], *, name_sorts: bool) -> tuple[tuple[str, bool], ...]:

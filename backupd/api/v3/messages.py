@@ -6,19 +6,24 @@ from typing import Any
 
 from aiohttp import web
 
-from backupd.api.v3.context import caller, links, storage
+from backupd.api.v3 import lists
+from backupd.api.v3.context import caller, links, since, storage
 from backupd.api.v3.routes import Routes
 from backupd.api.v3.views import moment
-from backupd.block_storage import Message
+from backupd.block_storage import Listing, Message
 
 routes = Routes()
+
+FILTERS = ("event_id", "resource_type", "resource_uuid")
 
 
 @routes.get("/messages", since=3)
 async def index(request: web.Request) -> web.Response:
     """List what went wrong."""
-    found = await storage(request).messages.all(caller(request))
-    return web.json_response({"messages": [_document(request, one) for one in found]})
+    is_paged = since(request, 5)
+    wanted = lists.asked(request, FILTERS) if is_paged else lists.Asked(Listing(limit=lists.LIMIT_MAX), False)
+    found, count = await storage(request).messages.all(caller(request), wanted.listing)
+    return lists.answer(request, wanted, "messages", [_document(request, one) for one in found], count)
 
 
 @routes.get("/messages/{id}", since=3)

@@ -6,19 +6,21 @@ from typing import Any
 
 from aiohttp import web
 
+from backupd.api.v3 import backups, messages, snapshots, volumes
 from backupd.api.v3.context import caller, storage
 from backupd.api.v3.faults import missing
 from backupd.api.v3.routes import Routes
 from backupd.api.v3.views import HOST, moment
-from backupd.application.block_storage.types import VolumeType
+from backupd.application.block_storage.types import VolumeType, VolumeTypes
 
 routes = Routes()
 
 _EXTENSIONS = {"backups": "Backups", "os-quota-sets": "Quotas", "os-services": "Services", "os-types-manage": "Types"}
 _RESOURCE_FILTERS = {
-    "volume": ["name", "status", "bootable"],
-    "backup": ["name", "status", "volume_id"],
-    "snapshot": ["name", "status", "volume_id"],
+    "volume": [*volumes.FILTERS, "metadata", "availability_zone", "migration_status", "created_at", "updated_at"],
+    "backup": [*backups.FILTERS],
+    "snapshot": [*snapshots.FILTERS, "metadata", "availability_zone"],
+    "message": [*messages.FILTERS],
 }
 _SINCE = "2026-01-01T00:00:00+00:00"
 
@@ -26,34 +28,34 @@ _SINCE = "2026-01-01T00:00:00+00:00"
 @routes.get("/types")
 async def types(request: web.Request) -> web.Response:
     """List the types that a volume can be of."""
-    found = await storage(request).types.all(caller(request).project)
+    found = await _types(request).all(caller(request).project)
     return web.json_response({"volume_types": [_type(one) for one in found]})
 
 
 @routes.get("/types/default")
 async def default_type(request: web.Request) -> web.Response:
     """Show the type that a volume has if nobody chooses."""
-    return web.json_response({"volume_type": _type(await storage(request).types.default(caller(request).project))})
+    return web.json_response({"volume_type": _type(await _types(request).default(caller(request).project))})
 
 
 @routes.get("/types/{id}")
 async def show_type(request: web.Request) -> web.Response:
     """Show one type."""
-    found = await storage(request).types.one(caller(request).project, request.match_info["id"])
+    found = await _types(request).one(caller(request).project, request.match_info["id"])
     return web.json_response({"volume_type": _type(found)})
 
 
 @routes.get("/types/{id}/extra_specs")
 async def extra_specs(request: web.Request) -> web.Response:
     """Show that a type has none."""
-    await storage(request).types.one(caller(request).project, request.match_info["id"])
+    await _types(request).one(caller(request).project, request.match_info["id"])
     return web.json_response({"extra_specs": {}})
 
 
 @routes.get("/types/{id}/encryption")
 async def encryption(request: web.Request) -> web.Response:
     """Show that volumes are not encrypted; backups are, which is no matter of a volume's type."""
-    await storage(request).types.one(caller(request).project, request.match_info["id"])
+    await _types(request).one(caller(request).project, request.match_info["id"])
     return web.json_response({})
 
 
@@ -133,6 +135,11 @@ async def pools(request: web.Request) -> web.Response:
     """List pools, which there are none of."""
     storage(request).access.require(caller(request), "volume_extension:services:index")
     return web.json_response({"pools": []})
+
+
+def _types(request: web.Request) -> VolumeTypes:
+    storage(request).access.require(caller(request), "volume_extension:types:get")
+    return storage(request).types
 
 
 def _type(value: VolumeType) -> dict[str, Any]:

@@ -41,11 +41,8 @@ _USED = {
 @routes.get("/limits")
 async def limits(request: web.Request) -> web.Response:
     """Show what the caller's project may have and has."""
-    project = caller(request).project
-    if caller(request).is_admin:
-        project = request.query.get("project_id", request.query.get("tenant_id", project))
-    storage(request).access.require(caller(request), "limits_extension:used_limits")
-    found = await storage(request).quotas.of(project)
+    project = request.query.get("project_id", request.query.get("tenant_id"))
+    found = await storage(request).quotas.limits(caller(request), project)
     absolute = {name: found[resource].limit for name, resource in _ABSOLUTE.items()}
     absolute |= {name: found[resource].in_use for name, resource in _USED.items()}
     return web.json_response({"limits": {"rate": [], "absolute": absolute}})

@@ -16,7 +16,7 @@ from backupd.errors import InvalidRequest
 
 routes = Routes()
 
-_FILTERS = ("name", "status", "volume_id", "metadata", "availability_zone")
+FILTERS = ("name", "status", "volume_id")
 _NEW = {
     "volume_id": UUID,
     "name": NAME,
@@ -54,7 +54,8 @@ async def detail(request: web.Request) -> web.Response:
 
 
 async def _list(request: web.Request, *, is_long: bool) -> web.Response:
-    wanted = lists.asked(request, _FILTERS, ignored=("metadata", "availability_zone"))
+    zone = storage(request).availability_zone
+    wanted = lists.asked(request, FILTERS, constant={"availability_zone": zone}, has_metadata=True)
     found, count = await storage(request).snapshots.all(
         caller(request), wanted.listing, all_projects=wanted.all_projects
     )
@@ -117,17 +118,15 @@ async def show_metadata(request: web.Request) -> web.Response:
 @routes.post("/snapshots/{id}/metadata")
 async def add_metadata(request: web.Request) -> web.Response:
     """Add to the metadata."""
-    return await _changed_metadata(request, dict((await _one(request)).metadata))
+    added = (await read(request, _METADATA))["metadata"]
+    found = await storage(request).snapshots.add_metadata(caller(request), request.match_info["id"], added)
+    return web.json_response({"metadata": dict(found.metadata)})
 
 
 @routes.put("/snapshots/{id}/metadata")
 async def replace_metadata(request: web.Request) -> web.Response:
     """Replace the metadata."""
-    return await _changed_metadata(request, {})
-
-
-async def _changed_metadata(request: web.Request, before: dict[str, str]) -> web.Response:
-    metadata = {**before, **(await read(request, _METADATA))["metadata"]}
+    metadata = (await read(request, _METADATA))["metadata"]
     found = await storage(request).snapshots.change(caller(request), request.match_info["id"], metadata=metadata)
     return web.json_response({"metadata": dict(found.metadata)})
 

@@ -17,7 +17,7 @@ from backupd.errors import InvalidRequest, NotFound
 
 routes = Routes()
 
-_FILTERS = ("name", "status", "bootable", "metadata", "availability_zone", "migration_status")
+FILTERS = ("name", "status", "bootable")
 _SIZE = {"type": ["integer", "string", "null"], "pattern": "^[0-9]+$", "minimum": 1}
 _NEW = {
     "name": NAME,
@@ -64,13 +64,21 @@ async def detail(request: web.Request) -> web.Response:
 @routes.get("/volumes/summary", since=12)
 async def total(request: web.Request) -> web.Response:
     """Say how many volumes there are, and how large they are together."""
-    quotas = await storage(request).quotas.shown(caller(request), caller(request).project)
-    found = {"total_size": quotas["gigabytes"].in_use, "total_count": quotas["volumes"].in_use}
-    return web.json_response({"volume-summary": found | ({"metadata": {}} if since(request, 36) else {})})
+    found = await storage(request).volumes.summary(caller(request), all_projects=lists.all_projects(request))
+    document: dict[str, Any] = {"total_size": found.size_gib, "total_count": found.count}
+    if since(request, 36):
+        document["metadata"] = found.metadata
+    return web.json_response({"volume-summary": document})
 
 
 async def _listed(request: web.Request) -> tuple[lists.Asked, list[BlockVolume], int | None]:
-    wanted = lists.asked(request, _FILTERS, ignored=("metadata", "availability_zone", "migration_status"))
+    wanted = lists.asked(
+        request,
+        FILTERS,
+        constant={"availability_zone": storage(request).availability_zone, "migration_status": "none"},
+        has_metadata=True,
+        has_moments=since(request, 60),
+    )
     found, count = await storage(request).volumes.all(caller(request), wanted.listing, all_projects=wanted.all_projects)
     return wanted, found, count
 
@@ -135,11 +143,12 @@ async def update(request: web.Request) -> web.Response:
 @routes.delete("/volumes/{id}")
 async def delete(request: web.Request) -> web.Response:
     """Remove one volume; with ``cascade`` its snapshots, too."""
-    volume = await _one(request)
-    if _flag(request, "cascade"):
-        await storage(request).snapshots.delete_of(caller(request), volume.id)
-    is_forced = since(request, 23) and _flag(request, "force")
-    await storage(request).volumes.delete(caller(request), volume.id, is_forced=is_forced)
+    await storage(request).delete_volume(
+        caller(request),
+        request.match_info["id"],
+        is_forced=since(request, 23) and _flag(request, "force"),
+        is_cascading=_flag(request, "cascade"),
+    )
     return web.Response(status=202)
 
 
@@ -152,13 +161,17 @@ async def show_metadata(request: web.Request) -> web.Response:
 @routes.post("/volumes/{id}/metadata")
 async def add_metadata(request: web.Request) -> web.Response:
     """Add to the metadata."""
-    return await _changed_metadata(request, (await _one(request)).details.metadata, "metadata")
+    added = await _metadata(request)
+    found = await storage(request).volumes.add_metadata(caller(request), request.match_info["id"], added)
+    return web.json_response({"metadata": dict(found.details.metadata)})
 
 
 @routes.put("/volumes/{id}/metadata")
 async def replace_metadata(request: web.Request) -> web.Response:
     """Replace the metadata."""
-    return await _changed_metadata(request, {}, "metadata")
+    metadata = await _metadata(request)
+    found = await storage(request).volumes.change(caller(request), request.match_info["id"], metadata=metadata)
+    return web.json_response({"metadata": dict(found.details.metadata)})
 
 
 @routes.get("/volumes/{id}/metadata/{key}")
@@ -166,7 +179,7 @@ async def show_item(request: web.Request) -> web.Response:
     """Show one item."""
     found, key = (await _one(request)).details.metadata, request.match_info["key"]
     if key not in found:
-        raise _no_item(request, key)
+        raise NotFound(f"Volume {request.match_info['id']} has no metadata with key {key}.")
     return web.json_response({"meta": {key: found[key]}})
 
 
@@ -178,26 +191,20 @@ async def set_item(request: web.Request) -> web.Response:
     item = (await read(request, schema))["meta"]
     if list(item) != [key]:
         raise InvalidRequest("Invalid input received: Request body and URI mismatch")
-    found = {**(await _one(request)).details.metadata, **item}
-    await storage(request).volumes.change(caller(request), request.match_info["id"], metadata=found)
+    await storage(request).volumes.add_metadata(caller(request), request.match_info["id"], item)
     return web.json_response({"meta": item})
 
 
 @routes.delete("/volumes/{id}/metadata/{key}")
 async def delete_item(request: web.Request) -> web.Response:
     """Remove one item."""
-    found, key = dict((await _one(request)).details.metadata), request.match_info["key"]
-    if found.pop(key, None) is None:
-        raise _no_item(request, key)
-    await storage(request).volumes.change(caller(request), request.match_info["id"], metadata=found)
+    await storage(request).volumes.remove_metadata(caller(request), request.match_info["id"], request.match_info["key"])
     return web.Response(status=200)
 
 
-async def _changed_metadata(request: web.Request, before: Any, name: str) -> web.Response:
-    schema = {"type": "object", "properties": {name: {**METADATA, "type": "object"}}, "required": [name]}
-    metadata = {**before, **(await read(request, schema))[name]}
-    found = await storage(request).volumes.change(caller(request), request.match_info["id"], metadata=metadata)
-    return web.json_response({"metadata": dict(found.details.metadata)})
+async def _metadata(request: web.Request) -> dict[str, str]:
+    schema = {"type": "object", "properties": {"metadata": {**METADATA, "type": "object"}}, "required": ["metadata"]}
+    return dict((await read(request, schema))["metadata"])
 
 
 async def _one(request: web.Request) -> BlockVolume:
@@ -206,10 +213,6 @@ async def _one(request: web.Request) -> BlockVolume:
 
 async def _document(request: web.Request, value: BlockVolume, *, is_new: bool = False) -> dict[str, Any]:
     return views.volume(request, value, await storage(request).types.names(value.project), is_new=is_new)
-
-
-def _no_item(request: web.Request, key: str) -> NotFound:
-    return NotFound(f"Volume {request.match_info['id']} has no metadata with key {key}.")
 
 
 def _refuse_unserved(asked: dict[str, Any]) -> None:

@@ -12,6 +12,13 @@ from backupd.clock import Clock
 from backupd.errors import InvalidRequest, WrongStatus
 
 _FREE = (VolumeStatus.AVAILABLE, VolumeStatus.RESERVED, VolumeStatus.ATTACHING)
+_ATTACHED = (
+    VolumeStatus.IN_USE,
+    VolumeStatus.DETACHING,
+    VolumeStatus.RESERVED,
+    VolumeStatus.ATTACHING,
+    VolumeStatus.BACKING_UP,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +72,7 @@ class Attachments:
         volume = await self.catalog.volume(caller.scope, volume_id)
         if attachment_id is not None and attachment_id not in [one.id for one in volume.attachments]:
             raise InvalidRequest(f"Invalid volume: Volume {volume.id} has no attachment {attachment_id}.")
-        await self.catalog.detach(volume.id, attachment_id)
+        await self._detach(volume.id, attachment_id)
 
     async def complete(self, caller: Caller, attachment_id: str, **values: str | None) -> Attachment:
         """Make a reserved volume one that is in use. NotFound."""
@@ -84,11 +91,20 @@ class Attachments:
         return await self.catalog.attachments(caller.project, limit)
 
     async def delete(self, caller: Caller, attachment_id: str) -> BlockVolume:
-        """Remove one and return its volume. NotFound."""
+        """Remove one and return its volume. NotFound, InvalidRequest."""
         self.access.require(caller, "volume:attach")
         found = await self.one(caller, attachment_id)
-        await self.catalog.detach(found.volume_id, found.id)
+        await self._detach(found.volume_id, found.id)
         return await self.catalog.volume(None, found.volume_id)
+
+    async def _detach(self, volume_id: str, attachment_id: str | None) -> None:
+        try:
+            await self.catalog.detach(volume_id, attachment_id, _ATTACHED)
+        except WrongStatus as error:
+            raise InvalidRequest(
+                "Invalid volume: Unable to detach volume. Volume status must be 'in-use' to detach, "
+                f"but the current status is {error.status}."
+            ) from error
 
     async def mark(
         self, caller: Caller, volume_id: str, *, expected: tuple[VolumeStatus, ...], status: VolumeStatus

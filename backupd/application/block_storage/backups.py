@@ -23,6 +23,7 @@ from backupd.block_storage import (
     SnapshotStatus,
     VolumeDetails,
     VolumeStatus,
+    gib,
 )
 from backupd.catalog.store import Catalog
 from backupd.clock import Clock
@@ -80,7 +81,7 @@ class BlockBackups:
             _check_volume(volume, is_forced=new.force)
         self.volumes.check_zone(new.availability_zone)
         size_bytes = (snapshot.size_bytes if snapshot else volume.details.size_bytes) or 0
-        charges = await self.quotas.check(volume.project, {"backups": 1, "backup_gigabytes": volume.size_gib})
+        charges = await self.quotas.check(volume.project, {"backups": 1, "backup_gigabytes": gib(size_bytes)})
         await self._check_parent(volume, snapshot, is_incremental=new.incremental)
         details = BackupDetails(
             user_id=caller.user_id,
@@ -190,7 +191,7 @@ class BlockBackups:
             backup_id=backup.id,
         )
         volume = await self.volumes.make(backup.project, str(uuid4()), details)
-        return await self._restore(backup, volume, is_renamed=name is None)
+        return await self._restore_to_new(backup, volume, is_renamed=name is None)
 
     async def create_volume(
         self, caller: Caller, backup_id: str, details: VolumeDetails, volume_type: str | None
@@ -203,7 +204,7 @@ class BlockBackups:
         _check_size(VolumeDetails(size_bytes=size_bytes), backup)
         made = replace(details, user_id=caller.user_id, size_bytes=size_bytes, is_made=True, backup_id=backup.id)
         volume = await self.volumes.make(backup.project, str(uuid4()), made, volume_type=volume_type)
-        await self._restore(backup, volume, is_renamed=False)
+        await self._restore_to_new(backup, volume, is_renamed=False)
         return await self.catalog.block_storage.volume(volume.project, volume.id)
 
     async def _available(self, caller: Caller, backup_id: str) -> BlockBackup:
@@ -226,6 +227,13 @@ class BlockBackups:
             except InvalidRequest as error:
                 raise InvalidRequest("Invalid volume: Volume is one that the operator lets nobody write to.") from error
         return volume
+
+    async def _restore_to_new(self, backup: BlockBackup, volume: BlockVolume, *, is_renamed: bool) -> StartedRestore:
+        try:
+            return await self._restore(backup, volume, is_renamed=is_renamed)
+        except InvalidRequest:  # Somebody else restores the backup, or deletes it.
+            await self.volumes.finish_deletion(volume)
+            raise
 
     async def _restore(self, backup: BlockBackup, volume: BlockVolume, *, is_renamed: bool) -> StartedRestore:
         job = Job(

@@ -16,7 +16,6 @@ _REASONS = {
     "destination.busy": ("something else uses the volume.", "Detach the volume and try again."),
     "destination.too_small": ("the volume is smaller than the backup.", "Extend the volume, or restore to a new one."),
     "destination.full": ("there is no space left where the volumes are.", _ASK),
-    "restore.too_small": ("the volume is smaller than the backup.", "Extend the volume, or restore to a new one."),
     "destination": ("the volume cannot be written.", _ASK),
     "target.quota_exceeded": ("the backup storage is full.", _ASK),
     "target": ("the backup storage does not do what is asked of it.", f"{_DO_AGAIN} {_ASK}"),

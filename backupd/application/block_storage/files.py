@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import fcntl
 import os
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -10,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from backupd.errors import Unavailable
+from backupd.errors import InvalidRequest, Unavailable
 from chunker.errors import SourceError
 
 _ANSWER_TIMEOUT_S = 30.0
@@ -33,12 +35,12 @@ class Files:
         return self._directory() / f"snapshot-{snapshot_id}"
 
     async def create(self, path: Path, size_bytes: int) -> None:
-        """Make a sparse file. Unavailable when there is no room or no directory."""
+        """Make a sparse file. Unavailable when there is no directory; InvalidRequest when no file can be so long."""
         await self._answer(lambda: _create(path, size_bytes))
 
     async def extend(self, path: Path, size_bytes: int) -> None:
-        """Make a file longer. Unavailable."""
-        await self._answer(lambda: os.truncate(path, size_bytes))
+        """Make a file longer, never shorter. Unavailable; InvalidRequest when no file can be so long."""
+        await self._answer(lambda: _extend(path, size_bytes))
 
     async def remove(self, path: Path) -> None:
         """Remove a file; one that is gone already is fine. Unavailable."""
@@ -68,6 +70,8 @@ class Files:
             async with asyncio.timeout(_ANSWER_TIMEOUT_S):
                 return await asyncio.get_running_loop().run_in_executor(self.executor, work)
         except (OSError, TimeoutError) as error:
+            if isinstance(error, OSError) and error.errno in (errno.EFBIG, errno.EINVAL):
+                raise InvalidRequest("Invalid input received: There is no room for a volume of that size.") from error
             # Without the path, which is no tenant's business; the cause is logged with the request.
             raise Unavailable("The storage of the volumes does not do what is asked of it now.") from error
 
@@ -80,6 +84,16 @@ def _create(path: Path, size_bytes: int) -> None:
     except BaseException:
         path.unlink()
         raise
+    finally:
+        os.close(descriptor)
+
+
+def _extend(path: Path, size_bytes: int) -> None:
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # Whoever extends it further at the same time may be here first.
+        if os.fstat(descriptor).st_size < size_bytes:
+            os.ftruncate(descriptor, size_bytes)
     finally:
         os.close(descriptor)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from backupd.access import Access, Caller
 from backupd.application.block_storage.failures import user_message
-from backupd.block_storage import Message
+from backupd.block_storage import Listing, Message
 from backupd.catalog.block_storage.store import BlockStorageCatalog
 
 
@@ -17,10 +17,11 @@ class Messages:
     catalog: BlockStorageCatalog
     access: Access
 
-    async def all(self, caller: Caller) -> list[Message]:
-        """Return those of the caller's project, the newest first."""
+    async def all(self, caller: Caller, listing: Listing) -> tuple[list[Message], int | None]:
+        """Return a page of those of the caller's project."""
         self.access.require(caller, "message:get_all")
-        return [_told(one) for one in await self.catalog.messages(caller.project)]
+        found, count = await self.catalog.messages(caller.project, listing)
+        return [_told(one) for one in found], count
 
     async def one(self, caller: Caller, message_id: str) -> Message:
         """NotFound."""

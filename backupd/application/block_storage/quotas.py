@@ -37,9 +37,8 @@ class Quotas:
 
     async def of(self, project: str) -> dict[str, Quota]:
         """Return every resource of a project."""
-        limits = {**self.defaults(), **await self.catalog.limits(project)}
-        used = await self.catalog.usages(project)
-        return {name: Quota(limit, used.get(name, 0)) for name, limit in limits.items()}
+        limits, used = await self.catalog.quotas(project)
+        return {name: Quota(limit, used.get(name, 0)) for name, limit in {**self.defaults(), **limits}.items()}
 
     async def shown(self, caller: Caller, project: str) -> dict[str, Quota]:
         """Return the resources of a project to somebody in it. Forbidden."""
@@ -47,6 +46,11 @@ class Quotas:
         if project != caller.project:
             self.access.require(caller, "volume_extension:quotas:update")
         return await self.of(project)
+
+    async def limits(self, caller: Caller, project: str | None) -> dict[str, Quota]:
+        """Return the resources of the caller's project, or to an administrator those of ``project``. Forbidden."""
+        self.access.require(caller, "limits_extension:used_limits")
+        return await self.of(project if project is not None and caller.is_admin else caller.project)
 
     async def change(self, caller: Caller, project: str, values: Mapping[str, int]) -> dict[str, Quota]:
         """Set limits. Forbidden; InvalidRequest for one that is below what is in use."""
@@ -65,8 +69,7 @@ class Quotas:
 
     async def charges(self, project: str, amounts: Mapping[str, int]) -> list[Charge]:
         """Return the charges for what a request needs; they are taken in the transaction that needs them."""
-        found = await self.of(project)
-        return [Charge(name, amount, found[name].limit) for name, amount in amounts.items()]
+        return _charges(await self.of(project), amounts)
 
     async def check(self, project: str, amounts: Mapping[str, int]) -> list[Charge]:
         """Return the charges. QuotaExceeded when it is known already that there is no room for them."""
@@ -78,4 +81,8 @@ class Quotas:
         per_volume = found["per_volume_gigabytes"].limit
         if 0 <= per_volume < amounts.get("gigabytes", 0) and "volumes" in amounts:
             raise QuotaExceeded("per_volume_gigabytes", requested=amounts["gigabytes"], limit=per_volume, in_use=0)
-        return await self.charges(project, amounts)
+        return _charges(found, amounts)
+
+
+def _charges(found: Mapping[str, Quota], amounts: Mapping[str, int]) -> list[Charge]:
+    return [Charge(name, amount, found[name].limit) for name, amount in amounts.items()]

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypedDict
 
-from backupd.access import Access
+from backupd.access import Access, Caller
 from backupd.application.backups import Backups
 from backupd.application.block_storage.attachments import Attachments
 from backupd.application.block_storage.backups import BlockBackups
@@ -45,6 +45,13 @@ class BlockStorage:
     messages: Messages
     quotas: Quotas
     types: VolumeTypes
+
+    async def delete_volume(self, caller: Caller, volume_id: str, *, is_forced: bool, is_cascading: bool) -> None:
+        """Remove a volume, with its snapshots if it ``is_cascading``. NotFound, Forbidden, InvalidRequest."""
+        if is_cascading:
+            volume = await self.volumes.deletable(caller, volume_id, is_forced=is_forced)
+            await self.snapshots.delete_of(caller, volume.id)
+        await self.volumes.delete(caller, volume_id, is_forced=is_forced)
 
     async def finish_deletions(self) -> None:
         """Do the rest of deletions that the daemon's end has interrupted; what cannot be done stays for the next."""

@@ -18,6 +18,7 @@ from backupd.errors import InvalidRequest, WrongStatus
 from backupd.model import Job, JobKind, JobState
 
 _OF_A_VOLUME_MAX = 1000
+_DELETABLE = (SnapshotStatus.AVAILABLE, SnapshotStatus.ERROR)
 _USABLE = (VolumeStatus.AVAILABLE, VolumeStatus.IN_USE, VolumeStatus.BACKING_UP)
 
 
@@ -104,11 +105,15 @@ class Snapshots:
         await self.catalog.change_snapshot(snapshot.id, **values)
         return await self.one(caller, snapshot_id)
 
+    async def add_metadata(self, caller: Caller, snapshot_id: str, added: Mapping[str, str]) -> Snapshot:
+        """Add to the metadata. NotFound."""
+        return await self.change(caller, snapshot_id, metadata=lambda snapshot: {**snapshot.metadata, **added})
+
     async def reset(self, caller: Caller, snapshot_id: str, status: str) -> None:
         """Say that a snapshot is in another status. InvalidRequest."""
         snapshot = await self.one(caller, snapshot_id)
         self.access.require(caller, "volume:reset_status")
-        if status.lower() not in (SnapshotStatus.AVAILABLE, SnapshotStatus.ERROR):
+        if status.lower() not in _DELETABLE:
             raise InvalidRequest(
                 f"Invalid input for field/attribute status. Value: {status}. Expected available or error."
             )
@@ -118,22 +123,22 @@ class Snapshots:
         """Remove a snapshot and its file; backups of it stay. InvalidRequest."""
         snapshot = await self.one(caller, snapshot_id)
         self.access.require(caller, "volume:delete_snapshot")
-        expected = (SnapshotStatus.AVAILABLE, SnapshotStatus.ERROR)
         try:
             await self.catalog.change_snapshot(
-                snapshot.id, expected=expected, status=SnapshotStatus.DELETING, job_id=None
+                snapshot.id, expected=_DELETABLE, status=SnapshotStatus.DELETING, job_id=None
             )
         except WrongStatus as error:
-            raise InvalidRequest(
-                f"Invalid snapshot: Volume Snapshot status must be available or error, but it is {error.status}."
-            ) from error
+            raise _not_deletable(error.status) from error
         await self.finish_deletion(snapshot)
 
     async def delete_of(self, caller: Caller, volume_id: str) -> None:
-        """Remove every snapshot of a volume. InvalidRequest for the first that cannot be removed."""
+        """Remove every snapshot of a volume. InvalidRequest, and none is removed, when one cannot be."""
         found, _ = await self.catalog.snapshots(
             caller.scope, Listing(limit=_OF_A_VOLUME_MAX, filters={"volume_id": volume_id})
         )
+        for snapshot in found:
+            if snapshot.status not in _DELETABLE:
+                raise _not_deletable(snapshot.status)
         for snapshot in found:
             await self.delete(caller, snapshot.id)
 
@@ -147,3 +152,7 @@ class Snapshots:
         """Do the rest of a deletion that is written down."""
         await self.files.remove(Path(snapshot.path))
         await self.catalog.remove_snapshot(snapshot.id)
+
+
+def _not_deletable(status: str) -> InvalidRequest:
+    return InvalidRequest(f"Invalid snapshot: Volume Snapshot status must be available or error, but it is {status}.")

@@ -20,11 +20,12 @@ from backupd.block_storage import (
     SnapshotStatus,
     VolumeDetails,
     VolumeStatus,
+    VolumeSummary,
     gib,
 )
 from backupd.catalog.block_storage.store import BlockStorageCatalog
 from backupd.clock import Clock
-from backupd.errors import InvalidRequest, WrongStatus
+from backupd.errors import Conflict, InvalidRequest, NotFound, WrongStatus
 from backupd.model import Job, JobKind, JobState, Volume
 from chunker.sources.address import Address
 
@@ -36,6 +37,12 @@ _DELETABLE = (
     VolumeStatus.ERROR_DELETING,
 )
 _USABLE = (VolumeStatus.AVAILABLE, VolumeStatus.IN_USE)
+_DELETABLE_BY_FORCE = tuple(one for one in VolumeStatus if one not in (VolumeStatus.BACKING_UP, VolumeStatus.RESTORING))
+_HAS_SNAPSHOTS = (
+    "Invalid volume: Volume status must be available or error or error_restoring or error_extending or "
+    "error_managing and must not be migrating, attached, belong to a group, have snapshots, awaiting a "
+    "transfer, or be disassociated from snapshots after volume transfer."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +133,11 @@ class BlockVolumes:
         scope = None if all_projects and caller.is_admin else caller.project
         return await self.catalog.volumes(scope, listing)
 
+    async def summary(self, caller: Caller, *, all_projects: bool) -> VolumeSummary:
+        """Return all volumes together, those of the caller or everybody's."""
+        self.access.require(caller, "volume:get_all")
+        return await self.catalog.volume_summary(None if all_projects and caller.is_admin else caller.project)
+
     async def one(self, caller: Caller, volume_id: str) -> BlockVolume:
         """NotFound."""
         self.access.require(caller, "volume:get")
@@ -137,6 +149,21 @@ class BlockVolumes:
         self.access.require(caller, "volume:update")
         await self.catalog.change_volume(volume.id, **values)
         return await self.one(caller, volume_id)
+
+    async def add_metadata(self, caller: Caller, volume_id: str, added: Mapping[str, str]) -> BlockVolume:
+        """Add to the metadata. NotFound."""
+        return await self.change(caller, volume_id, metadata=lambda volume: {**volume.details.metadata, **added})
+
+    async def remove_metadata(self, caller: Caller, volume_id: str, key: str) -> None:
+        """Remove one item. NotFound, also when there is none."""
+
+        def without(volume: BlockVolume) -> dict[str, str]:
+            left = dict(volume.details.metadata)
+            if left.pop(key, None) is None:
+                raise NotFound(f"Volume {volume.id} has no metadata with key {key}.")
+            return left
+
+        await self.change(caller, volume_id, metadata=without)
 
     async def extend(self, caller: Caller, volume_id: str, size_gib: int) -> None:
         """Make a volume larger. InvalidRequest; QuotaExceeded."""
@@ -150,25 +177,34 @@ class BlockVolumes:
         if not volume.details.is_made or volume.path is None:
             raise InvalidRequest(f"Invalid volume: Volume {volume.id} is managed: only who manages it can extend it.")
         charges = await self.quotas.check(volume.project, {"gigabytes": size_gib - volume.size_gib})
-        await self._change_in(volume, _USABLE, charges=charges, size_bytes=size_gib * GIB)
+        try:
+            await self.catalog.extend_volume(volume, size_gib * GIB, expected=_USABLE, charges=charges)
+        except WrongStatus as error:
+            raise _not_in(volume, _USABLE, error.status) from error
         await self.files.extend(Path(volume.path), size_gib * GIB)
 
     async def delete(self, caller: Caller, volume_id: str, *, is_forced: bool = False) -> None:
         """Remove a volume and its file; a managed device or image is only forgotten. Its backups stay."""
+        volume = await self.deletable(caller, volume_id, is_forced=is_forced)
+        expected = _DELETABLE_BY_FORCE if is_forced else _DELETABLE
+        try:
+            await self.catalog.begin_volume_deletion(volume.id, expected)
+        except WrongStatus as error:
+            raise _not_in(volume, expected, error.status) from error
+        except Conflict as error:
+            raise InvalidRequest(_HAS_SNAPSHOTS) from error
+        await self.finish_deletion(volume)
+
+    async def deletable(self, caller: Caller, volume_id: str, *, is_forced: bool) -> BlockVolume:
+        """Return a volume that can be deleted, but for its snapshots. NotFound, Forbidden, InvalidRequest."""
         volume = await self.one(caller, volume_id)
         self.access.require(caller, "volume:force_delete" if is_forced else "volume:delete")
-        snapshots, _ = await self.catalog.snapshots(None, Listing(limit=1, filters={"volume_id": volume.id}))
-        if snapshots:
-            raise InvalidRequest(
-                "Invalid volume: Volume status must be available or error or error_restoring or error_extending or "
-                "error_managing and must not be migrating, attached, belong to a group, have snapshots, awaiting a "
-                "transfer, or be disassociated from snapshots after volume transfer."
-            )
         if volume.attachments and not is_forced:
             raise InvalidRequest(f"Invalid volume: Volume {volume.id} is still attached, detach volume first.")
-        expected = [one for one in VolumeStatus if one not in _WORKED_ON] if is_forced else _DELETABLE
-        await self._change_in(volume, expected, status=VolumeStatus.DELETING, job_id=None)
-        await self.finish_deletion(volume)
+        expected = _DELETABLE_BY_FORCE if is_forced else _DELETABLE
+        if volume.status not in expected:
+            raise _not_in(volume, expected, volume.status)
+        return volume
 
     async def finish_deletion(self, volume: BlockVolume) -> None:
         """Do the rest of a deletion that is written down."""
@@ -185,10 +221,10 @@ class BlockVolumes:
         """Say that a volume is in another status. InvalidRequest."""
         volume = await self.one(caller, volume_id)
         self.access.require(caller, "volume:reset_status")
-        known = [one for one in VolumeStatus if one not in _WORKED_ON]
-        if status.lower() not in known:
+        if status.lower() not in _DELETABLE_BY_FORCE:
             raise InvalidRequest(
-                f"Invalid input for field/attribute status. Value: {status}. It must be one of {known}."
+                f"Invalid input for field/attribute status. Value: {status}. It must be one of "
+                f"{', '.join(_DELETABLE_BY_FORCE)}."
             )
         await self.catalog.change_volume(volume.id, status=VolumeStatus(status.lower()), job_id=None)
 
@@ -248,14 +284,8 @@ class BlockVolumes:
             request={"volume_id": volume_id, "from": source.path, "to": str(self.files.volume(volume_id))},
         )
 
-    async def _change_in(self, volume: BlockVolume, expected: Collection[VolumeStatus], **values: Any) -> None:
-        try:
-            await self.catalog.change_volume(volume.id, expected=expected, **values)
-        except WrongStatus as error:
-            raise InvalidRequest(
-                f"Invalid volume: Volume {volume.id} status must be {' or '.join(expected)}, "
-                f"but current status is: {error.status}."
-            ) from error
 
-
-_WORKED_ON = (VolumeStatus.BACKING_UP, VolumeStatus.RESTORING)
+def _not_in(volume: BlockVolume, expected: Collection[VolumeStatus], status: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"Invalid volume: Volume {volume.id} status must be {' or '.join(expected)}, but current status is: {status}."
+    )

@@ -7,9 +7,10 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, case, exists, func, insert, literal, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, case, exists, func, insert, literal_column, or_, select, update
 
 from backupd.block_storage import (
+    GIB,
     BackupDetails,
     BackupStatus,
     BlockBackup,
@@ -21,10 +22,10 @@ from backupd.block_storage import (
 )
 from backupd.catalog import holds, rows
 from backupd.catalog.block_storage import quotas, volumes
-from backupd.catalog.block_storage.paging import page
+from backupd.catalog.block_storage.paging import Listed
 from backupd.catalog.block_storage.tables import block_backups, block_volumes
 from backupd.catalog.tables import backups, jobs
-from backupd.errors import NotFound, WrongStatus
+from backupd.errors import WrongStatus
 from backupd.model import Backup, BackupState, Job, JobKind, JobState
 from backupd.states import BACKUP, BackupEvent
 
@@ -32,7 +33,9 @@ _UNFINISHED = tuple(state for state in JobState if not state.is_final)
 _children = backups.alias("children")
 _HAS_DEPENDENTS = exists().where(_children.c.parent_id == backups.c.id, _children.c.state == BackupState.AVAILABLE)
 _IS_RESTORED = exists().where(
-    jobs.c.backup_id == backups.c.id, jobs.c.kind == JobKind.RESTORE, jobs.c.state.in_(_UNFINISHED)
+    jobs.c.backup_id == backups.c.id,
+    jobs.c.kind == JobKind.RESTORE,
+    or_(*(jobs.c.state == state for state in _UNFINISHED)),  # IN would be made anew each time.
 )
 _STATUS = case(
     (and_(backups.c.state == BackupState.AVAILABLE, _IS_RESTORED), BackupStatus.RESTORING),
@@ -40,7 +43,9 @@ _STATUS = case(
     else_=backups.c.state,
 )
 # Written out, because an index of only these rows is used only when the query says the same.
-_IS_LIVE = backups.c.state != literal(BackupState.DELETED.value, literal_execute=True)
+_IS_LIVE = backups.c.state != literal_column(f"'{BackupState.DELETED}'")
+_DETAILS = tuple(column for column in block_backups.c if column.name not in ("backup_id", "is_unwanted", "updated_at"))
+_DETAIL_NAMES = tuple(column.name for column in _DETAILS)
 _SHOWN = (
     select(
         backups.c.id,
@@ -48,19 +53,28 @@ _SHOWN = (
         backups.c.volume_id,
         backups.c.parent_id,
         backups.c.created_at,
-        backups.c.finished_at,
-        backups.c.statistics,
         backups.c.failure_code,
         backups.c.target,
         backups.c.is_encrypted,
-        backups.c.state,
-        *(column for column in block_backups.c if column.name not in ("backup_id", "is_unwanted")),
+        func.coalesce(backups.c.statistics["packs"].as_integer(), 0).label("object_count"),
         _STATUS.label("status"),
+        (backups.c.state == BackupState.CREATING).label("is_unfinished"),
         _HAS_DEPENDENTS.label("has_dependents"),
+        backups.c.finished_at,
+        block_backups.c.updated_at,
+        *_DETAILS,
     )
     .join(block_backups, block_backups.c.backup_id == backups.c.id)
     .where(_IS_LIVE)
 )
+_INSERT = insert(block_backups)
+_SIZE = (
+    select(backups.c.project, block_backups.c.size_bytes)
+    .join(block_backups, block_backups.c.backup_id == backups.c.id)
+    .where(backups.c.id == bindparam("wanted"))
+)
+_CHANGE = update(block_backups).where(block_backups.c.backup_id == bindparam("wanted"))
+_VOLUME = select(block_volumes).where(block_volumes.c.volume_id == bindparam("wanted"))
 _NAME = func.coalesce(block_backups.c.name, "")
 _SORT = {
     "id": backups.c.id,
@@ -80,18 +94,22 @@ _SORT = {
 }
 _FILTERS = {
     "id": backups.c.id,
-    "name": _NAME,
-    "display_name": _NAME,
+    "name": block_backups.c.name,
+    "display_name": block_backups.c.name,
     "status": _STATUS,
     "volume_id": backups.c.volume_id,
     "project_id": backups.c.project,
-    "user_id": func.coalesce(block_backups.c.user_id, ""),
-    "snapshot_id": func.coalesce(block_backups.c.snapshot_id, ""),
-    "parent_id": func.coalesce(backups.c.parent_id, ""),
-    "container": func.coalesce(block_backups.c.container, ""),
-    "availability_zone": func.coalesce(block_backups.c.availability_zone, ""),
-    "size": (func.coalesce(block_backups.c.size_bytes, 0) + 2**30 - 1).op("/")(2**30),
+    "user_id": block_backups.c.user_id,
+    "snapshot_id": block_backups.c.snapshot_id,
+    "parent_id": backups.c.parent_id,
+    "container": block_backups.c.container,
+    "availability_zone": block_backups.c.availability_zone,
+    "size": (func.coalesce(block_backups.c.size_bytes, 0) + GIB - 1) // GIB,
 }
+
+
+_INDEXED = frozenset({"id", "name", "display_name", "volume_id", "snapshot_id", "parent_id"})
+_LISTED = Listed("Backup", _SHOWN, backups.c.project, _SORT, _FILTERS, _INDEXED)
 
 
 def add_details(
@@ -108,7 +126,7 @@ def add_details(
     unlimited = [Charge("backups", 1, -1), Charge("backup_gigabytes", gib(details.size_bytes), -1)]
     quotas.charge(connection, value.project, [known.get(one.resource, one) for one in unlimited])
     fields = asdict(details) | {"backup_id": value.id, "is_unwanted": False}
-    connection.execute(insert(block_backups).values(fields))
+    connection.execute(_INSERT, fields)
 
 
 def require_volume(connection: Connection, value: Backup, details: BackupDetails | None) -> None:
@@ -119,17 +137,10 @@ def require_volume(connection: Connection, value: Backup, details: BackupDetails
 
 def published(connection: Connection, backup_id: str, size_bytes: int) -> None:
     """Write down the size that was found, which is what counts from now on."""
-    query = (
-        select(backups.c.project, block_backups.c.size_bytes)
-        .join(block_backups, block_backups.c.backup_id == backups.c.id)
-        .where(backups.c.id == backup_id)
-    )
-    found = connection.execute(query).one()
+    found = connection.execute(_SIZE, {"wanted": backup_id}).one()
     if found.size_bytes == size_bytes:
         return
-    connection.execute(
-        update(block_backups).where(block_backups.c.backup_id == backup_id).values(size_bytes=size_bytes)
-    )
+    connection.execute(_CHANGE, {"wanted": backup_id, "size_bytes": size_bytes})
     quotas.release(connection, found.project, {"backup_gigabytes": gib(found.size_bytes) - gib(size_bytes)})
 
 
@@ -140,14 +151,11 @@ def deleted(connection: Connection, backup_id: str) -> None:
 
 
 def one(connection: Connection, project: str | None, backup_id: str) -> BlockBackup:
-    found = connection.execute(_visible(project).where(backups.c.id == backup_id)).first()
-    if found is None:
-        raise NotFound(f"Backup {backup_id} could not be found.")
-    return _shown(found)
+    return _shown(_LISTED.one(connection, project, backup_id))
 
 
 def listed(connection: Connection, project: str | None, listing: Listing) -> tuple[list[BlockBackup], int | None]:
-    found, count = page(connection, _visible(project), listing, noun="Backup", sort=_SORT, filters=_FILTERS)
+    found, count = _LISTED.page(connection, project, listing)
     return [_shown(row) for row in found], count
 
 
@@ -165,8 +173,7 @@ def candidates(connection: Connection, project: str, volume_id: str, before: dat
 
 
 def change(connection: Connection, /, backup_id: str, now: datetime, **values: Any) -> None:
-    mine = update(block_backups).where(block_backups.c.backup_id == backup_id)
-    connection.execute(mine.values(updated_at=now, **values))
+    connection.execute(_CHANGE, {"wanted": backup_id, "updated_at": now, **values})
 
 
 def reset(connection: Connection, backup_id: str, status: BackupStatus, now: datetime) -> None:
@@ -230,8 +237,7 @@ def add_imported(
 
 
 def _of_volume(connection: Connection, value: Backup) -> BackupDetails:
-    query = select(block_volumes).where(block_volumes.c.volume_id == value.volume_id)
-    volume = connection.execute(query).first()
+    volume = connection.execute(_VOLUME, {"wanted": value.volume_id}).first()
     return BackupDetails(
         name=value.name,
         data_timestamp=value.created_at,
@@ -242,24 +248,36 @@ def _of_volume(connection: Connection, value: Backup) -> BackupDetails:
     )
 
 
-def _visible(project: str | None) -> Select[Any]:
-    return _SHOWN if project is None else _SHOWN.where(backups.c.project == project)
-
-
 def _shown(row: Row[Any]) -> BlockBackup:
-    fields = dict(row._mapping)  # noqa: SLF001 - documented by SQLAlchemy; the underscore avoids clashes
-    state = BackupState(fields.pop("state"))
-    statistics = fields.pop("statistics")
-    finished_at, updated_at = fields.pop("finished_at"), fields.pop("updated_at")
-    status = BackupStatus(fields.pop("status"))
-    names = ("id", "project", "volume_id", "parent_id", "created_at", "failure_code", "target", "is_encrypted")
-    own = {name: fields.pop(name) for name in names}
+    own, details = row[: -len(_DETAILS)], row[-len(_DETAILS) :]
+    (
+        backup_id,
+        project,
+        volume_id,
+        parent_id,
+        created_at,
+        failure_code,
+        target,
+        is_encrypted,
+        object_count,
+        status,
+        is_unfinished,
+        has_dependents,
+        *changed_at,
+    ) = own
     return BlockBackup(
-        **own,
-        status=status,
-        updated_at=max(filter(None, (updated_at, finished_at)), default=None),
-        object_count=statistics["packs"] if statistics else 0,
-        has_dependents=bool(fields.pop("has_dependents")),
-        is_unfinished=state is BackupState.CREATING,
-        details=BackupDetails(**fields),
+        id=backup_id,
+        project=project,
+        volume_id=volume_id,
+        parent_id=parent_id,
+        created_at=created_at,
+        failure_code=failure_code,
+        target=target,
+        is_encrypted=is_encrypted,
+        object_count=object_count,
+        status=BackupStatus(status),
+        is_unfinished=is_unfinished,
+        has_dependents=has_dependents,
+        updated_at=max(filter(None, changed_at), default=None),
+        details=BackupDetails(**dict(zip(_DETAIL_NAMES, details, strict=True))),
     )

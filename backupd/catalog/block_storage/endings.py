@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
-from backupd.block_storage import Message, VolumeStatus
+from backupd.block_storage import Listing, Message, VolumeStatus
 from backupd.catalog import holds, rows
+from backupd.catalog.block_storage.paging import Listed
 from backupd.catalog.block_storage.tables import block_backups, block_snapshots, block_volumes, messages
 from backupd.catalog.tables import backups, jobs
-from backupd.errors import NotFound
 from backupd.model import Failure, Job, JobKind, JobState
 from backupd.states import BACKUP, BackupEvent
 
@@ -28,6 +29,14 @@ _CLONED = {
     "volume_id": ("VOLUME", "VOLUME_VOLUME_003"),
 }
 _DETAIL = "020"
+_RESTORED_VOLUME = select(block_volumes).where(block_volumes.c.job_id == bindparam("wanted"))
+_SETTLE_VOLUME = update(block_volumes).where(block_volumes.c.job_id == bindparam("wanted"))
+_SETTLE_SNAPSHOT = update(block_snapshots).where(block_snapshots.c.job_id == bindparam("wanted"))
+_EXPIRED = delete(messages).where(messages.c.expires_at <= bindparam("now"))
+_INSERT_MESSAGE = insert(messages)
+_UNWANTED = select(block_backups.c.backup_id).where(
+    block_backups.c.backup_id == bindparam("wanted"), block_backups.c.is_unwanted
+)
 
 
 def ended(connection: Connection, job: Job, state: JobState, failure: Failure | None, now: datetime) -> None:
@@ -42,9 +51,9 @@ def ended(connection: Connection, job: Job, state: JobState, failure: Failure | 
 
 def _settle_volume(connection: Connection, job: Job, now: datetime) -> None:
     """A restored or cloned volume is what it is by itself from now on, and has what came with the backup."""
-    mine = block_volumes.c.job_id == job.id
+    mine = {"wanted": job.id}
     if job.kind is JobKind.RESTORE and job.backup_id is not None:
-        found = connection.execute(select(block_volumes).where(mine)).first()
+        found = connection.execute(_RESTORED_VOLUME, mine).first()
         source = connection.execute(select(block_backups).where(block_backups.c.backup_id == job.backup_id)).first()
         if found is None or source is None:
             return
@@ -55,14 +64,10 @@ def _settle_volume(connection: Connection, job: Job, now: datetime) -> None:
         }
         if job.request.get("is_renamed"):
             values |= {"name": source.volume_name, "description": source.volume_description}
-        connection.execute(update(block_volumes).where(mine).values(values))
+        connection.execute(_SETTLE_VOLUME, mine | values)
     settled = {"job_id": None, "status": VolumeStatus.AVAILABLE, "updated_at": now}
-    connection.execute(update(block_volumes).where(mine).values(settled))
-    connection.execute(
-        update(block_snapshots)
-        .where(block_snapshots.c.job_id == job.id)
-        .values(job_id=None, status=VolumeStatus.AVAILABLE, updated_at=now)
-    )
+    connection.execute(_SETTLE_VOLUME, mine | settled)
+    connection.execute(_SETTLE_SNAPSHOT, mine | settled)
 
 
 def _restored_metadata(connection: Connection, job: Job, volume_id: str, metadata: dict[str, str]) -> dict[str, str]:
@@ -89,15 +94,14 @@ def _leave_message(connection: Connection, job: Job, failure: Failure, now: date
         "created_at": now,
         "expires_at": now + MESSAGE_LIFE,
     }
-    connection.execute(delete(messages).where(messages.c.expires_at <= now))
-    connection.execute(insert(messages).values(values))
+    connection.execute(_EXPIRED, {"now": now})
+    connection.execute(_INSERT_MESSAGE, values)
 
 
 def _delete_unwanted(connection: Connection, job: Job, now: datetime) -> None:
-    wanted_gone = select(block_backups.c.backup_id).where(
-        block_backups.c.backup_id == job.backup_id, block_backups.c.is_unwanted
-    )
-    if connection.execute(wanted_gone).first() is None or holds.of(connection, [job.of_backup]):
+    if connection.execute(_UNWANTED, {"wanted": job.backup_id}).first() is None or holds.of(
+        connection, [job.of_backup]
+    ):
         return
     expected = BACKUP.before(BackupEvent.DELETE_REQUESTED)
     mine = update(backups).where(backups.c.id == job.backup_id, backups.c.state.in_(expected))
@@ -107,22 +111,29 @@ def _delete_unwanted(connection: Connection, job: Job, now: datetime) -> None:
         connection.execute(insert(jobs).values(is_publishing=False, **rows.from_job(deletion)))
 
 
-def listed_messages(connection: Connection, project: str | None, now: datetime) -> list[Message]:
-    query = select(messages).where(messages.c.expires_at > now)
-    if project is not None:
-        query = query.where(messages.c.project == project)
-    query = query.order_by(messages.c.created_at.desc(), messages.c.id)
-    return [Message(**row._mapping) for row in connection.execute(query)]  # noqa: SLF001 - documented by SQLAlchemy
+_SHOWN = select(messages).where(messages.c.expires_at > bindparam("now", type_=messages.c.expires_at.type))
+_FILTERS = {
+    "id": messages.c.id,
+    "event_id": messages.c.event_id,
+    "resource_type": messages.c.resource_type,
+    "resource_uuid": messages.c.resource_id,
+}
+_LISTED = Listed("Message", _SHOWN, messages.c.project, {**_FILTERS, "created_at": messages.c.created_at}, _FILTERS)
 
 
-def one_message(connection: Connection, project: str | None, message_id: str) -> Message:
-    query = select(messages).where(messages.c.id == message_id)
-    if project is not None:
-        query = query.where(messages.c.project == project)
-    found = connection.execute(query).first()
-    if found is None:
-        raise NotFound(f"Message {message_id} could not be found.")
-    return Message(**found._mapping)  # noqa: SLF001 - as above
+def listed_messages(
+    connection: Connection, project: str | None, listing: Listing, now: datetime
+) -> tuple[list[Message], int | None]:
+    found, count = _LISTED.page(connection, project, listing, now=now)
+    return [_message(row) for row in found], count
+
+
+def one_message(connection: Connection, project: str | None, message_id: str, now: datetime) -> Message:
+    return _message(_LISTED.one(connection, project, message_id, now=now))
+
+
+def _message(row: Row[Any]) -> Message:
+    return Message(**row._mapping)  # noqa: SLF001 - documented by SQLAlchemy; the underscore avoids clashes
 
 
 def remove_message(connection: Connection, message_id: str) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
-
-from sqlalchemy import Connection
+from typing import Any
 
 from backupd.block_storage import (
     Attachment,
@@ -21,26 +19,20 @@ from backupd.block_storage import (
     SnapshotStatus,
     VolumeDetails,
     VolumeStatus,
+    VolumeSummary,
 )
 from backupd.catalog.block_storage import backups, endings, quotas, volumes
+from backupd.catalog.run import Run
 from backupd.clock import Clock
 from backupd.model import Backup, Job, JobKind, Volume
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-class Run(Protocol):
-    """Does some work in one transaction."""
-
-    async def __call__(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T: ...
 
 
 class BlockStorageCatalog:
     """``project`` None is every project. Its methods say what they raise."""
 
-    def __init__(self, run: Run, clock: Clock) -> None:
+    def __init__(self, run: Run, read: Run, clock: Clock) -> None:
         self._run = run
+        self._read = read
         self._clock = clock
 
     async def add_volume(
@@ -51,23 +43,44 @@ class BlockStorageCatalog:
 
     async def volume(self, project: str | None, volume_id: str) -> BlockVolume:
         """NotFound."""
-        return await self._run(volumes.one, project, volume_id)
+        return await self._read(volumes.one, project, volume_id)
 
     async def volumes(self, project: str | None, listing: Listing) -> tuple[list[BlockVolume], int | None]:
         """Return a page, and the count if it is asked for. InvalidRequest; NotFound for the marker."""
-        return await self._run(volumes.listed, project, listing)
+        return await self._read(volumes.listed, project, listing)
+
+    async def volume_summary(self, project: str | None) -> VolumeSummary:
+        """Return all volumes together."""
+        return await self._read(volumes.summary, project)
 
     async def change_volume(
         self,
         volume_id: str,
         *,
         expected: Collection[VolumeStatus] | None = None,
-        charges: Collection[Charge] = (),
         **values: Any,
     ) -> BlockVolume:
-        """Change what is stored and return the volume as it was. NotFound; WrongStatus; QuotaExceeded."""
+        """Change what is stored and return the volume as it was; a value may be a function of that.
+
+        NotFound; WrongStatus.
+        """
+        return await self._run(volumes.change, volume_id, expected=expected, now=self._clock.now(), **values)
+
+    async def extend_volume(
+        self,
+        seen: BlockVolume,
+        size_bytes: int,
+        *,
+        expected: Collection[VolumeStatus],
+        charges: Collection[Charge],
+    ) -> None:
+        """Make a volume larger that is as it was seen. WrongStatus; QuotaExceeded."""
         now = self._clock.now()
-        return await self._run(volumes.change, volume_id, expected=expected, charges=charges, now=now, **values)
+        await self._run(volumes.extend, seen, size_bytes, expected=expected, charges=charges, now=now)
+
+    async def begin_volume_deletion(self, volume_id: str, expected: Collection[VolumeStatus]) -> None:
+        """WrongStatus; Conflict when it has snapshots."""
+        await self._run(volumes.begin_deletion, volume_id, expected=expected, now=self._clock.now())
 
     async def remove_volume(self, volume_id: str, *, is_charged: bool) -> None:
         """Forget a volume. NotFound."""
@@ -76,13 +89,13 @@ class BlockStorageCatalog:
     async def unfinished_deletions(self) -> tuple[list[str], list[str]]:
         """Return the volumes and the snapshots that were being deleted when the daemon died."""
         return (
-            await self._run(volumes.unfinished_deletions),
-            await self._run(volumes.unfinished_snapshot_deletions),
+            await self._read(volumes.unfinished_deletions),
+            await self._read(volumes.unfinished_snapshot_deletions),
         )
 
     async def known_sources(self) -> set[str]:
         """Return where the volumes of all projects are."""
-        return await self._run(volumes.known_sources)
+        return await self._read(volumes.known_sources)
 
     async def attach(self, value: Attachment, expected: Collection[VolumeStatus]) -> None:
         """Add an attachment and with it change the volume's status. WrongStatus."""
@@ -92,17 +105,17 @@ class BlockStorageCatalog:
         """Make a reserved volume one that is in use. NotFound."""
         return await self._run(volumes.complete_attachment, attachment_id, self._clock.now(), **values)
 
-    async def detach(self, volume_id: str, attachment_id: str | None) -> None:
-        """Remove one attachment, or all of them."""
-        await self._run(volumes.detach, volume_id, attachment_id, self._clock.now())
+    async def detach(self, volume_id: str, attachment_id: str | None, expected: Collection[VolumeStatus]) -> None:
+        """Remove one attachment, or all of them. WrongStatus."""
+        await self._run(volumes.detach, volume_id, attachment_id, expected=expected, now=self._clock.now())
 
     async def attachment(self, project: str | None, attachment_id: str) -> Attachment:
         """NotFound."""
-        return await self._run(volumes.one_attachment, project, attachment_id)
+        return await self._read(volumes.one_attachment, project, attachment_id)
 
     async def attachments(self, project: str | None, limit: int) -> list[Attachment]:
         """Return the newest."""
-        return await self._run(volumes.attachments, project, limit)
+        return await self._read(volumes.attachments, project, limit)
 
     async def add_snapshot(self, value: Snapshot, charges: Collection[Charge], job: Job) -> None:
         """Add a snapshot and the job that makes it. WrongStatus; QuotaExceeded."""
@@ -110,16 +123,16 @@ class BlockStorageCatalog:
 
     async def snapshot(self, project: str | None, snapshot_id: str) -> Snapshot:
         """NotFound."""
-        return await self._run(volumes.one_snapshot, project, snapshot_id)
+        return await self._read(volumes.one_snapshot, project, snapshot_id)
 
     async def snapshots(self, project: str | None, listing: Listing) -> tuple[list[Snapshot], int | None]:
         """Return a page, and the count if it is asked for. InvalidRequest; NotFound for the marker."""
-        return await self._run(volumes.listed_snapshots, project, listing)
+        return await self._read(volumes.listed_snapshots, project, listing)
 
     async def change_snapshot(
         self, snapshot_id: str, *, expected: Collection[SnapshotStatus] | None = None, **values: Any
     ) -> Snapshot:
-        """Change what is stored and return the snapshot as it was. NotFound; WrongStatus."""
+        """Change what is stored and return the snapshot as it was; as ``change_volume``. NotFound; WrongStatus."""
         now = self._clock.now()
         return await self._run(volumes.change_snapshot, snapshot_id, expected=expected, now=now, **values)
 
@@ -129,15 +142,15 @@ class BlockStorageCatalog:
 
     async def backup(self, project: str | None, backup_id: str) -> BlockBackup:
         """NotFound."""
-        return await self._run(backups.one, project, backup_id)
+        return await self._read(backups.one, project, backup_id)
 
     async def backups(self, project: str | None, listing: Listing) -> tuple[list[BlockBackup], int | None]:
         """Return a page, and the count if it is asked for. InvalidRequest; NotFound for the marker."""
-        return await self._run(backups.listed, project, listing)
+        return await self._read(backups.listed, project, listing)
 
     async def candidates(self, project: str, volume_id: str, *, before: datetime | None) -> int:
         """Return how many backups there are that an incremental one could start from."""
-        return await self._run(backups.candidates, project, volume_id, before)
+        return await self._read(backups.candidates, project, volume_id, before)
 
     async def change_backup(self, backup_id: str, **values: Any) -> None:
         """Change what people call it."""
@@ -153,7 +166,7 @@ class BlockStorageCatalog:
 
     async def working(self, backup_id: str, kinds: Collection[JobKind]) -> list[str]:
         """Return the unfinished jobs of some kinds on a backup."""
-        return await self._run(backups.working, backup_id, kinds)
+        return await self._read(backups.working, backup_id, kinds)
 
     async def add_restore(self, job: Job, volume_id: str) -> None:
         """Queue a restore to a volume. WrongStatus of the volume or the backup."""
@@ -163,25 +176,21 @@ class BlockStorageCatalog:
         """Add a backup that a record describes. WrongStatus when there is one; QuotaExceeded."""
         await self._run(backups.add_imported, value, details, job, charges)
 
-    async def messages(self, project: str | None) -> list[Message]:
-        """Return what went wrong, the newest first."""
-        return await self._run(endings.listed_messages, project, self._clock.now())
+    async def messages(self, project: str | None, listing: Listing) -> tuple[list[Message], int | None]:
+        """Return a page of what went wrong. InvalidRequest; NotFound for the marker."""
+        return await self._read(endings.listed_messages, project, listing, self._clock.now())
 
     async def message(self, project: str | None, message_id: str) -> Message:
         """NotFound."""
-        return await self._run(endings.one_message, project, message_id)
+        return await self._read(endings.one_message, project, message_id, self._clock.now())
 
     async def remove_message(self, message_id: str) -> None:
         """Forget a message."""
         await self._run(endings.remove_message, message_id)
 
-    async def usages(self, project: str) -> dict[str, int]:
-        """Return what a project has in use, by resource."""
-        return await self._run(quotas.usages, project)
-
-    async def limits(self, project: str) -> dict[str, int]:
-        """Return what an operator has set for a project."""
-        return await self._run(quotas.limits, project)
+    async def quotas(self, project: str) -> tuple[dict[str, int], dict[str, int]]:
+        """Return what an operator has set for a project, and what that has in use, by resource."""
+        return await self._read(quotas.of, project)
 
     async def set_limits(self, project: str, values: Mapping[str, int]) -> None:
         """InvalidRequest when one is below what is in use."""

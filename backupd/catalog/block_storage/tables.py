@@ -85,6 +85,7 @@ block_backups = Table(
     Column("is_unwanted", Boolean, nullable=False),
     Column("updated_at", UtcTime),
     Index(None, "snapshot_id"),
+    Index(None, "name"),
 )
 
 messages = Table(

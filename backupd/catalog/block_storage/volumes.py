@@ -7,9 +7,23 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, case, delete, exists, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from backupd.block_storage import (
+    GIB,
     Attachment,
     BlockVolume,
     Charge,
@@ -18,14 +32,15 @@ from backupd.block_storage import (
     SnapshotStatus,
     VolumeDetails,
     VolumeStatus,
+    VolumeSummary,
     gib,
 )
 from backupd.catalog import rows
 from backupd.catalog.block_storage import quotas
-from backupd.catalog.block_storage.paging import page
+from backupd.catalog.block_storage.paging import Listed
 from backupd.catalog.block_storage.tables import block_attachments, block_backups, block_snapshots, block_volumes
 from backupd.catalog.tables import backups, jobs, volumes
-from backupd.errors import NotFound, WrongStatus
+from backupd.errors import Conflict, NotFound, WrongStatus
 from backupd.model import BackupState, Job, JobKind, JobState, Volume
 
 _UNFINISHED = tuple(state for state in JobState if not state.is_final)
@@ -58,6 +73,11 @@ _SHOWN = (
     .outerjoin(jobs, jobs.c.id == block_volumes.c.job_id)
 )
 _NAME = func.coalesce(block_volumes.c.name, "")
+_ATTACHED = (
+    select(block_attachments)
+    .where(block_attachments.c.volume_id.in_(bindparam("wanted", expanding=True)))
+    .order_by(block_attachments.c.id)
+)
 _SORT = {
     "id": volumes.c.id,
     "created_at": volumes.c.created_at,
@@ -67,19 +87,32 @@ _SORT = {
     "status": _STATUS,
     "size": func.coalesce(block_volumes.c.size_bytes, 0),
 }
+_SIZE_GIB = (func.coalesce(block_volumes.c.size_bytes, 0) + GIB - 1) // GIB
 _FILTERS: Mapping[str, ColumnElement[Any]] = {
     "id": volumes.c.id,
-    "name": _NAME,
-    "display_name": _NAME,
+    "name": block_volumes.c.name,
+    "display_name": block_volumes.c.name,
     "status": _STATUS,
     "project_id": volumes.c.project,
     "tenant_id": volumes.c.project,
-    "user_id": func.coalesce(block_volumes.c.user_id, ""),
-    "snapshot_id": func.coalesce(block_volumes.c.snapshot_id, ""),
-    "source_volid": func.coalesce(block_volumes.c.source_volume_id, ""),
-    "size": (func.coalesce(block_volumes.c.size_bytes, 0) + 2**30 - 1).op("/")(2**30),
+    "user_id": block_volumes.c.user_id,
+    "snapshot_id": block_volumes.c.snapshot_id,
+    "source_volid": block_volumes.c.source_volume_id,
+    "size": _SIZE_GIB,
     "bootable": case((block_volumes.c.is_bootable, "true"), else_="false"),
 }
+
+
+_LISTED = Listed(
+    "Volume",
+    _SHOWN,
+    volumes.c.project,
+    _SORT,
+    _FILTERS,
+    frozenset({"id", "name", "display_name"}),
+    {"created_at": volumes.c.created_at, "updated_at": block_volumes.c.updated_at},
+    block_volumes.c.metadata,
+)
 
 
 def add_details(connection: Connection, volume_id: str, details: VolumeDetails) -> None:
@@ -98,15 +131,25 @@ def add(
 
 
 def one(connection: Connection, project: str | None, volume_id: str) -> BlockVolume:
-    found = connection.execute(_visible(project).where(volumes.c.id == volume_id)).first()
-    if found is None:
-        raise NotFound(f"Volume {volume_id} could not be found.")
-    return _volume(connection, [found])[0]
+    return _volume(connection, [_LISTED.one(connection, project, volume_id)])[0]
 
 
 def listed(connection: Connection, project: str | None, listing: Listing) -> tuple[list[BlockVolume], int | None]:
-    found, count = page(connection, _visible(project), listing, noun="Volume", sort=_SORT, filters=_FILTERS)
+    found, count = _LISTED.page(connection, project, listing)
     return _volume(connection, found), count
+
+
+def summary(connection: Connection, project: str | None) -> VolumeSummary:
+    query = select(block_volumes.c.metadata, _SIZE_GIB.label("size_gib")).join(volumes)
+    if project is not None:
+        query = query.where(volumes.c.project == project)
+    count, size_gib = 0, 0
+    metadata: dict[str, set[str]] = {}
+    for row in connection.execute(query):
+        count, size_gib = count + 1, size_gib + row.size_gib
+        for key, value in row.metadata.items():
+            metadata.setdefault(key, set()).add(value)
+    return VolumeSummary(count=count, size_gib=size_gib, metadata={key: sorted(metadata[key]) for key in metadata})
 
 
 def change(
@@ -115,16 +158,47 @@ def change(
     volume_id: str,
     *,
     expected: Collection[VolumeStatus] | None,
-    charges: Collection[Charge] = (),
     now: datetime,
     **values: Any,
 ) -> BlockVolume:
-    """Change what is stored of a volume in one of the ``expected`` statuses and return it as it was. WrongStatus."""
+    """Change what is stored of a volume in one of the ``expected`` statuses and return it as it was. WrongStatus.
+
+    A value may be a function of the volume as it is.
+    """
     volume = locked(connection, volume_id, expected)
-    quotas.charge(connection, volume.project, charges)
     mine = update(block_volumes).where(block_volumes.c.volume_id == volume_id)
-    connection.execute(mine.values(updated_at=now, **values))
+    connection.execute(mine.values(updated_at=now, **_made_of(volume, values)))
     return volume
+
+
+def extend(
+    connection: Connection,
+    seen: BlockVolume,
+    size_bytes: int,
+    *,
+    expected: Collection[VolumeStatus],
+    charges: Collection[Charge],
+    now: datetime,
+) -> None:
+    """Make a volume larger that is still as it was ``seen``: the charges are for the difference. WrongStatus."""
+    volume = change(connection, seen.id, expected=expected, now=now, size_bytes=size_bytes)
+    if volume.details.size_bytes != seen.details.size_bytes:
+        raise WrongStatus("volume", seen.id, "extending")
+    quotas.charge(connection, volume.project, charges)
+
+
+def begin_deletion(
+    connection: Connection, volume_id: str, *, expected: Collection[VolumeStatus], now: datetime
+) -> None:
+    """Nothing is begun with the volume from now on. WrongStatus; Conflict when it has snapshots."""
+    change(connection, volume_id, expected=expected, now=now, status=VolumeStatus.DELETING, job_id=None)
+    of_it = select(block_snapshots.c.id).where(block_snapshots.c.volume_id == volume_id)
+    if (found := connection.execute(of_it).first()) is not None:
+        raise Conflict(f"volume {volume_id} has snapshot {found.id}")
+
+
+def _made_of(thing: BlockVolume | Snapshot, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value(thing) if callable(value) else value for name, value in values.items()}
 
 
 def locked(connection: Connection, volume_id: str, expected: Collection[VolumeStatus] | None) -> BlockVolume:
@@ -165,8 +239,15 @@ def complete_attachment(connection: Connection, /, attachment_id: str, now: date
     return one_attachment(connection, None, attachment_id)
 
 
-def detach(connection: Connection, volume_id: str, attachment_id: str | None, now: datetime) -> None:
-    """Remove one attachment or all; without any the volume is available."""
+def detach(
+    connection: Connection,
+    volume_id: str,
+    attachment_id: str | None,
+    *,
+    expected: Collection[VolumeStatus],
+    now: datetime,
+) -> None:
+    """Remove one attachment or all; without any the volume is available. WrongStatus."""
     mine = block_attachments.c.volume_id == volume_id
     gone = mine if attachment_id is None else and_(mine, block_attachments.c.id == attachment_id)
     connection.execute(delete(block_attachments).where(gone))
@@ -174,7 +255,7 @@ def detach(connection: Connection, volume_id: str, attachment_id: str | None, no
     status = VolumeStatus.AVAILABLE
     if left:
         status = VolumeStatus.IN_USE if any(row.attached_at for row in left) else VolumeStatus.RESERVED
-    change(connection, volume_id, expected=None, now=now, status=status)
+    change(connection, volume_id, expected=expected, now=now, status=status)
 
 
 def one_attachment(connection: Connection, project: str | None, attachment_id: str) -> Attachment:
@@ -224,6 +305,17 @@ _SNAPSHOT_FILTERS = {
 }
 
 
+_LISTED_SNAPSHOTS = Listed(
+    "Snapshot",
+    _SNAPSHOTS,
+    block_snapshots.c.project,
+    _SNAPSHOT_SORT,
+    _SNAPSHOT_FILTERS,
+    frozenset({"id", "volume_id"}),
+    metadata=block_snapshots.c.metadata,
+)
+
+
 def add_snapshot(connection: Connection, value: Snapshot, charges: Collection[Charge], job: Job) -> None:
     """Add a snapshot of a volume that is there, and the job that makes it."""
     locked(connection, value.volume_id, (VolumeStatus.AVAILABLE, VolumeStatus.IN_USE, VolumeStatus.BACKING_UP))
@@ -233,17 +325,13 @@ def add_snapshot(connection: Connection, value: Snapshot, charges: Collection[Ch
 
 
 def one_snapshot(connection: Connection, project: str | None, snapshot_id: str) -> Snapshot:
-    found = connection.execute(_scoped(_SNAPSHOTS, project).where(block_snapshots.c.id == snapshot_id)).first()
-    if found is None:
-        raise NotFound(f"Snapshot {snapshot_id} could not be found.")
-    return _snapshot(found)
+    return _snapshot(_LISTED_SNAPSHOTS.one(connection, project, snapshot_id))
 
 
 def listed_snapshots(
     connection: Connection, project: str | None, listing: Listing
 ) -> tuple[list[Snapshot], int | None]:
-    query = _scoped(_SNAPSHOTS, project)
-    found, count = page(connection, query, listing, noun="Snapshot", sort=_SNAPSHOT_SORT, filters=_SNAPSHOT_FILTERS)
+    found, count = _LISTED_SNAPSHOTS.page(connection, project, listing)
     return [_snapshot(row) for row in found], count
 
 
@@ -261,7 +349,7 @@ def change_snapshot(
     if expected is not None and snapshot.status not in expected:
         raise WrongStatus("snapshot", snapshot_id, snapshot.status)
     mine = update(block_snapshots).where(block_snapshots.c.id == snapshot_id)
-    connection.execute(mine.values(updated_at=now, **values))
+    connection.execute(mine.values(updated_at=now, **_made_of(snapshot, values)))
     return snapshot
 
 
@@ -280,19 +368,10 @@ def known_sources(connection: Connection) -> set[str]:
     return set(connection.execute(select(volumes.c.source)).scalars())
 
 
-def _visible(project: str | None) -> Select[Any]:
-    return _SHOWN if project is None else _SHOWN.where(volumes.c.project == project)
-
-
-def _scoped(query: Select[Any], project: str | None) -> Select[Any]:
-    return query if project is None else query.where(block_snapshots.c.project == project)
-
-
 def _volume(connection: Connection, found: Collection[Row[Any]]) -> list[BlockVolume]:
     ids = [row.id for row in found]
-    query = select(block_attachments).where(block_attachments.c.volume_id.in_(ids)).order_by(block_attachments.c.id)
     used: dict[str, list[Attachment]] = {}
-    for row in connection.execute(query) if ids else ():
+    for row in connection.execute(_ATTACHED, {"wanted": ids}) if ids else ():
         used.setdefault(row.volume_id, []).append(Attachment(**row._mapping))  # noqa: SLF001 - as above
     return [_shown(row, tuple(used.get(row.id, ()))) for row in found]
 

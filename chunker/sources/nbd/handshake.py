@@ -20,7 +20,6 @@ class Export:
 
     size_bytes: int = -1
     flags: int = 0
-    block_bytes: int = 1
     read_bytes_max: int = _READ_BYTES_MAX
     contexts: dict[int, str] = field(default_factory=dict)
     is_structured: bool = False
@@ -84,7 +83,7 @@ class _Options:
             if what == wire.INFO_EXPORT:
                 _, export.size_bytes, export.flags = wire.EXPORT.unpack(reply)
             elif what == wire.INFO_BLOCK_SIZE:
-                _, export.block_bytes, _, largest = wire.BLOCK_SIZES.unpack(reply)
+                *_, largest = wire.BLOCK_SIZES.unpack(reply)
                 export.read_bytes_max = min(largest, _READ_BYTES_MAX)
         if export.size_bytes < 0:
             raise Refused("the server did not tell the size of the export")

@@ -25,7 +25,6 @@ class Bitmap:
     name: str
     granularity_bytes: int
     is_recording: bool
-    is_persistent: bool
     is_inconsistent: bool
 
     @property
@@ -52,7 +51,6 @@ class Chain:
                 bitmap["name"],
                 bitmap["granularity"],
                 bitmap["recording"],
-                bitmap["persistent"],
                 bitmap.get("inconsistent", False),
             )
             for bitmap in node.get("dirty-bitmaps", [])

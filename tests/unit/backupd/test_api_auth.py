@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from backupd.api import Tokens, read_tokens
+from backupd.api.identity import OPERATOR
 from backupd.errors import ConfigError
 
 FIRST, SECOND = "first-token-of-two", "second-token-of-two"
@@ -18,13 +19,12 @@ def tokens_in(path: Path, text: str) -> Tokens:
 
 def test_each_line_is_a_token(tmp_path: Path) -> None:
     tokens = tokens_in(tmp_path, f"# operators\n{FIRST}\n\n  {SECOND}  \n")
-    assert tokens.accept(FIRST)
-    assert tokens.accept(SECOND)
+    assert tokens.find(FIRST) == tokens.find(SECOND) == OPERATOR
 
 
 @pytest.mark.parametrize("token", ["", FIRST[:-1], f"{FIRST}x", f"{FIRST}\n{SECOND}", "ä", "\udcff"])
 def test_nothing_else_is_a_token(tmp_path: Path, token: str) -> None:
-    assert not tokens_in(tmp_path, f"# operators\n{FIRST}\n{SECOND}\n").accept(token)
+    assert tokens_in(tmp_path, f"# operators\n{FIRST}\n{SECOND}\n").find(token) is None
 
 
 def test_tokens_are_never_shown(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from backupd.api import Tokens
+from backupd.api.identity import OPERATOR
 from backupd.api.problems import answer_problems
 from backupd.errors import CatalogError, KeyMissing
 from backupd.model import JobKind
@@ -29,7 +30,7 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
 
 @pytest.fixture
 async def guarded(tmp_path: Path) -> AsyncIterator[Served]:
-    async with serve(tmp_path, Tokens([TOKEN])) as served:
+    async with serve(tmp_path, Tokens({TOKEN: OPERATOR})) as served:
         yield served
 
 

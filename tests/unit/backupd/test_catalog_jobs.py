@@ -202,8 +202,7 @@ async def test_what_is_shown_has_no_changed_extents_but_the_worker_has(catalog: 
 
 async def test_a_later_attempt_finds_the_packs_of_the_earlier_one(catalog: Catalog, clock: VirtualClock) -> None:
     job = await claim(catalog, await add_creating(catalog))
-    await catalog.record_pack(job.id, "bb" * 16)
-    await catalog.record_pack(job.id, "aa" * 16)
+    await catalog.record_packs(job.id, ["bb" * 16, "aa" * 16])
     clock.advance(LEASE_S)
     job = await claim(catalog, job, "node-b")
     assert await catalog.packs(job.id) == ["aa" * 16, "bb" * 16]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
+from backupd.block_storage import Listing
 from backupd.catalog import policy
 from backupd.errors import CatalogError, Conflict
 from tests.support.builders import make_backup_type
@@ -91,6 +92,15 @@ async def test_the_loop_goes_on_while_the_database_works(catalog: WatchedCatalog
     async with asyncio.TaskGroup() as group:
         group.create_task(catalog._run(work))
         await work.begun.wait()  # The transaction waits for this very loop.
+        work.go_on()
+
+
+async def test_a_list_is_read_while_somebody_writes(catalog: WatchedCatalog) -> None:
+    work = HeldUp()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(catalog._run(work))
+        await work.begun.wait()
+        assert await catalog.block_storage.backups("web", Listing(limit=1)) == ([], None)
         work.go_on()
 
 

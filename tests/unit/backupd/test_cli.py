@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from backupd.api import Tokens
+from backupd.api.identity import OPERATOR
 from backupd.cli.main import build_parser, run
 from backupd.model import Failure, JobState
 from tests.support.served import HEALTH, Served, serve
@@ -271,10 +272,11 @@ async def test_a_bad_url_is_refused(shell: Shell, url: str) -> None:
     assert shell.err == f"backupctl: --url {url}: expected a url such as http://127.0.0.1:8776\n"
 
 
-async def test_the_token_of_the_file_is_sent(tmp_path: Path) -> None:
+@pytest.mark.parametrize("line", [TOKEN, f"  {TOKEN} alice:blue admin"])
+async def test_the_token_of_the_file_is_sent(tmp_path: Path, line: str) -> None:
     token_file = tmp_path / "token"
-    token_file.write_text(f"# operator\n{TOKEN}\n")
-    async with serve(tmp_path, Tokens([TOKEN])) as served:
+    token_file.write_text(f"# operator\n{line}\n")
+    async with serve(tmp_path, Tokens({TOKEN: OPERATOR})) as served:
         shell = Shell(served)
         assert await shell("volume", "list") == 6
         assert shell.err == 'backupctl: expected the header "Authorization: Bearer TOKEN"\n'

@@ -11,8 +11,8 @@ from backupd.errors import CorruptObject
 from backupd.jobs.failure import causes
 from backupd.model import JobState
 from backupd.repository import layout
-from targets.base import Leaving
-from tests.support.yard import CHUNK_BYTES, Ghosts, Yard, yard
+from targets.base import Leaving, Target
+from tests.support.yard import CHUNK_BYTES, Forgetful, Ghosts, Yard, yard
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ async def test_packs_of_a_backup_that_came_to_nothing_are_orphans(place: Yard) -
     with pytest.raises(ExceptionGroup):
         await place.do(job)
     repository = await place.repository()
-    await place.catalog.record_pack(job.id, "ab" * 16)
+    await place.catalog.record_packs(job.id, ["ab" * 16])
     await repository.put_pack(b"\xab" * 16, memoryview(b"left by an attempt"))
     assert (await place.collect()).condemned == 0  # The job may be tried again.
     await place.end(job, JobState.FAILED)
@@ -199,16 +199,52 @@ async def test_nothing_is_collected_while_a_manifest_is_lost(place: Yard) -> Non
     await place.check()
 
 
+async def make_compacted(place: Yard) -> None:
+    """Let the frames of a backup be where only a forward tells."""
+    disk = await place.add_disk(40, seed=1)
+    first = await place.back_up(disk)
+    disk.memory.write(10 * CHUNK_BYTES, bytes(range(256)) * 30 * (CHUNK_BYTES // 256))
+    await place.back_up(disk, first)
+    await place.delete(first)
+    assert (await place.collect()).compacted
+
+
 async def test_p2_keep_a_listing_that_shows_what_was_compacted_away_misleads_no_collection(tmp_path: Path) -> None:
     async with yard(tmp_path, wrap=Ghosts) as place:
-        disk = await place.add_disk(40, seed=1)
-        first = await place.back_up(disk)
-        disk.memory.write(10 * CHUNK_BYTES, bytes(range(256)) * 30 * (CHUNK_BYTES // 256))
-        await place.back_up(disk, first)
-        await place.delete(first)
-        assert (await place.collect()).compacted
+        await make_compacted(place)
         await place.collect()
         await place.check()
+
+
+@pytest.mark.parametrize("shows_ghosts", [False, True])
+async def test_p2_keep_a_listing_that_misses_forwards_misleads_no_collection(
+    tmp_path: Path,
+    shows_ghosts: bool,
+) -> None:
+    targets: list[Forgetful] = []
+
+    def forgetful(inner: Target) -> Target:
+        targets.append(Forgetful(inner))
+        targets[-1].shows_ghosts = shows_ghosts
+        return targets[-1]
+
+    async with yard(tmp_path, wrap=forgetful) as place:
+        await make_compacted(place)
+        for target in targets:
+            target.is_stale = True
+        await place.collect()
+        await place.check()
+
+
+async def test_what_is_known_of_a_forward_goes_with_it(tmp_path: Path) -> None:
+    async with yard(tmp_path) as place:
+        await make_compacted(place)
+        collections = place.catalog.collections
+        assert [len(page) async for page in collections.moved(place.name)] == [1]
+        for backup in await place.catalog.backups(place.name.project):
+            await place.delete(backup)
+        await place.collect()
+        assert [page async for page in collections.moved(place.name)] == []
 
 
 async def test_p3_tell_damage_of_what_was_compacted_is_told_by_the_pack_where_it_is(place: Yard) -> None:

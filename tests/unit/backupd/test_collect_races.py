@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from backupd.errors import Conflict
+from backupd.errors import Conflict, CorruptObject
 from backupd.jobs.collecting import Collecting
 from backupd.model import JobKind, JobState
 from backupd.repository import layout
+from chunker.errors import UnknownFormat
 from tests.support.builders import PROJECT
 from tests.support.catalogs import open_catalog
 from tests.support.virtual_clock import VirtualClock
@@ -172,7 +173,8 @@ async def test_p2_keep_nothing_is_deleted_while_another_daemon_writes_there_too(
             assert (report.condemned, report.deleted) == (0, 0)
         report = await here.collect(forget=stranger.partition(" ")[0])
         assert report.deleted == 2
-        assert await here.keys(layout.WRITERS) == {layout.writer(await here.catalog.collections.catalog_id())}
+        ours = await here.catalog.collections.catalog_id()
+        assert await here.keys(layout.WRITERS) == {layout.writer(ours), layout.spare(ours)}
 
 
 async def test_p2_keep_a_daemon_that_comes_later_does_not_rely_on_what_is_condemned(tmp_path: Path) -> None:
@@ -190,6 +192,39 @@ async def test_p2_keep_a_daemon_that_comes_later_does_not_rely_on_what_is_condem
             assert backup.statistics.reused_chunks == 0
         await here.end(holding_up, JobState.FAILED)
         assert (await here.collect(sweep_only=True)).deleted == 0
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"{}", b'{"format":"backupd writer","version":9}'])
+async def test_p2_keep_a_daemon_whose_writer_is_damaged_is_a_writer_still(tmp_path: Path, body: bytes) -> None:
+    async with yard(tmp_path) as here:
+        gone = await here.back_up(await here.add_disk(2, seed=1))
+        await here.delete(gone)
+        stranger = "ab" * 16
+        repository = await here.repository()
+        await repository.target.put(layout.writer(stranger), body)
+        report = await here.collect()
+        assert report.foreign_writers[0].startswith(f"{stranger} ({layout.writer(stranger)}: ")
+        assert (report.condemned, report.deleted) == (0, 0)
+        assert (await here.collect(forget=stranger)).deleted == 2
+
+
+@pytest.mark.parametrize("body", [b"", b"BKDCOND9" + bytes(60), b"BKDCOND1" + bytes(60)])
+async def test_p2_keep_nobody_writes_where_it_cannot_be_read_what_others_have_condemned(
+    tmp_path: Path, body: bytes
+) -> None:
+    async with yard(tmp_path) as here:
+        await here.back_up(await here.add_disk(2, seed=1))
+        stranger = "ab" * 16
+        repository = await here.repository()
+        await repository.target.put(layout.condemned(stranger, 0), body)
+        async with yard(tmp_path, stores=here.stores, name="later") as there:
+            disk = await there.add_disk(2, seed=2)
+            named = f"(?s)^{layout.condemned(stranger, 0)}: .*--forget-writer {stranger}"
+            with pytest.raises((CorruptObject, UnknownFormat), match=named):
+                await there.back_up(disk)
+            await there.collect(forget=stranger)
+        await here.back_up(await here.add_disk(2, seed=3))
+        await here.check()
 
 
 async def test_the_rest_of_a_collection_is_queued_when_what_it_waits_for_has_ended(place: Yard) -> None:

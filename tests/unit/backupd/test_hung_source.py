@@ -59,7 +59,7 @@ def test_a_device_that_never_answers_fails_its_backup_though_no_thread_is_left(
                     await asyncio.wait_for(BackupBody(resources)(job, JobRun(catalog, job, LEASE_S)), HOURS_S)
             finally:
                 device.may_answer.set()
-        assert told.group_contains(SourceUnreadable, match="no answer to a read at offset 0 within 300 s")
+        assert told.group_contains(SourceUnreadable, match="no answer to a read from offset 0 on within 300 s")
 
     run_hastily(scenario())
     assert "worker threads still hang after 60 s" in caplog.text

@@ -8,7 +8,7 @@ import pytest
 from backupd.config import TargetConfig
 from backupd.jobs.scrubbing import Scrubbing
 from backupd.model import JobKind, JobState, Progress
-from tests.support.builders import LEASE_S, PROJECT
+from tests.support.builders import LEASE_S, PROJECT, add_available, add_volume
 from tests.support.catalogs import WatchedCatalog, open_catalog
 from tests.support.virtual_clock import VirtualClock
 
@@ -27,6 +27,7 @@ def clock() -> VirtualClock:
 @pytest.fixture
 async def catalog(tmp_path: Path, clock: VirtualClock) -> AsyncIterator[WatchedCatalog]:
     async with open_catalog(tmp_path / "catalog.sqlite", clock) as catalog:
+        await add_available(catalog)
         yield catalog
 
 
@@ -35,7 +36,7 @@ def scrubbing(catalog: WatchedCatalog, clock: VirtualClock) -> Scrubbing:
 
 
 async def end(catalog: WatchedCatalog) -> None:
-    job = await catalog.claim_job("worker", LEASE_S)
+    job = await catalog.claim_job("worker", LEASE_S, kinds=[JobKind.SCRUB])
     assert job is not None
     await catalog.finish_job(job.id, job.fence, JobState.SUCCEEDED, None, Progress())
 
@@ -65,3 +66,22 @@ async def test_a_scrub_that_takes_longer_than_a_day_is_not_joined_by_another(
     await scrubbing(catalog, clock).look()
     clock.advance(3 * DAY_S)
     assert await scrubbing(catalog, clock).look() == 0
+
+
+async def test_a_target_where_nobody_has_stored_anything_is_left_alone(tmp_path: Path, clock: VirtualClock) -> None:
+    async with open_catalog(tmp_path / "empty.sqlite", clock) as catalog:
+        assert await scrubbing(catalog, clock).look() == 0
+
+
+async def test_every_project_is_scrubbed_by_its_share_of_what_the_target_holds(
+    catalog: WatchedCatalog, clock: VirtualClock
+) -> None:
+    for project, size_bytes in (("default", 300), ("small", 100), ("new", 0)):
+        await add_available(catalog, await add_volume(catalog, project=project))
+        if size_bytes:
+            folder = f"{project}/encrypted/packs/"
+            await catalog.condition.note_objects("local", folder, folder, {f"{folder}00": size_bytes})
+    assert await scrubbing(catalog, clock).look() == 3
+    assert await scrubbing(catalog, clock).look() == 0
+    jobs = [(await catalog.jobs(one, kind=JobKind.SCRUB))[0] for one in ("default", "small", "new")]
+    assert [job.request["bytes_max"] for job in jobs] == [500, 166, 333]

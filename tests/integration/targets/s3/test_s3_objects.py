@@ -31,6 +31,20 @@ async def test_locked_object_can_neither_be_deleted_nor_hidden(seaweedfs: Seawee
         assert await target.get("key") == b"content"
 
 
+async def test_a_lock_is_put_off_and_told(seaweedfs: SeaweedFs, tmp_path: Path) -> None:
+    bucket = make_bucket(seaweedfs.url, ADMIN, tmp_path, locks=True)
+    async with bucket.opened(object_lock_mode="COMPLIANCE", object_lock_retain_days=1) as target:
+        await target.put("key", b"content")
+    bucket.client.put_object(Bucket=bucket.name, Key="open", Body=b"content")
+    async with bucket.opened(object_lock_mode="COMPLIANCE", object_lock_retain_days=3) as target:
+        assert await target.locked(["key", "open", "absent"]) == {"key"}
+        await target.lock(["key", "absent"])
+        held = bucket.client.get_object_retention(Bucket=bucket.name, Key="key")["Retention"]
+        assert held["RetainUntilDate"] - SystemClock().now() > timedelta(days=2, hours=23)
+    async with bucket.opened(object_lock_mode="COMPLIANCE", object_lock_retain_days=2) as target:
+        await target.lock(["key"])  # It is locked for longer.
+
+
 async def test_large_locked_object_is_locked_too(seaweedfs: SeaweedFs, tmp_path: Path) -> None:
     bucket = make_bucket(seaweedfs.url, ADMIN, tmp_path, locks=True)
     async with bucket.opened(object_lock_mode="GOVERNANCE", object_lock_retain_days=1, **PARTS) as target:

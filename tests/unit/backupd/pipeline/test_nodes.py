@@ -14,7 +14,7 @@ from backupd.repository import layout
 from chunker.digest import Ids
 from chunker.frame import FrameWriter
 from chunker.node import NODE_SIZE_BYTES_MAX, Pointer
-from tests.support.rig import Rig, rig
+from tests.support.rig import Rig, pack_ids, rig
 
 
 def plain(number: int) -> bytes:
@@ -23,13 +23,9 @@ def plain(number: int) -> bytes:
 
 async def save(made: Rig, *plains: bytes) -> list[Pointer]:
     """Store nodes in one pack, as a backup does."""
-
-    async def record(_: bytes) -> None:
-        """There is no job."""
-
     keys = made.repository.keys
-    stored = StoredChunks(made.repository, made.workers, None, record)
-    packer = Packer(ByteBudget(10_000_000), stored.store, pack_size_bytes=5_000_000, uploads_max=1)
+    stored = StoredChunks(made.repository, made.workers, None, pack_ids())
+    packer = Packer(ByteBudget(10_000_000), stored.pack_ids, stored.store, pack_size_bytes=5_000_000, uploads_max=1)
     writer = FrameWriter(keys, compression_level=3, is_encrypted=True)
     saver = NodeSaver(packer, made.workers, Ids(keys.id_key), writer)
     async with asyncio.TaskGroup() as group:
@@ -59,14 +55,14 @@ async def test_a_node_used_lately_is_not_fetched_again() -> None:
         assert (made.observed.counters.requests, nodes.loads) == (before, 3)
 
 
-async def test_no_more_than_64_nodes_are_kept() -> None:
+async def test_no_more_than_128_nodes_are_kept() -> None:
     async with rig() as made:
         pointers = await save(made, *map(plain, range(200)))
         nodes = cache(made)
         assert await nodes.load(pointers) == [plain(number) for number in range(200)]
-        assert len(nodes._cached) == 64
+        assert len(nodes._cached) == 128
         await nodes.load(pointers[:1])
-        assert (nodes.loads, len(nodes._cached)) == (201, 64)
+        assert (nodes.loads, len(nodes._cached)) == (201, 128)
 
 
 async def test_a_chunk_cannot_pass_for_a_node() -> None:

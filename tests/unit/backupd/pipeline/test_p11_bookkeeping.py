@@ -16,7 +16,7 @@ from chunker.digest import Kind
 from chunker.node import Pointer
 from chunker.pack import PackEntry
 from chunker.sources.memory import MemoryVolume
-from tests.support.rig import BUDGET_BYTES, rig
+from tests.support.rig import BUDGET_BYTES, pack_ids, rig
 
 PACKS = 40
 CHUNKS_PER_PACK = 1000
@@ -34,13 +34,9 @@ def entries_of(pack: int) -> list[PackEntry]:
     ]
 
 
-async def ignore(_: bytes) -> None:
-    """There is no job."""
-
-
 async def test_p11_bounded_the_chunks_on_their_way_are_those_of_a_few_packs() -> None:
     async with rig() as made:
-        stored = StoredChunks(made.repository, made.workers, None, ignore)
+        stored = StoredChunks(made.repository, made.workers, None, pack_ids())
         most = 0
         for pack in range(PACKS):
             entries = entries_of(pack)
@@ -61,14 +57,14 @@ class EndlessNodes(NodeFetcher):
         return [pointer.id for pointer in pointers]
 
 
-async def test_p11_bounded_no_more_than_64_nodes_are_kept_of_tens_of_thousands() -> None:
+async def test_p11_bounded_no_more_than_128_nodes_are_kept_of_tens_of_thousands() -> None:
     async with rig() as made:
         nodes = NodeCache(EndlessNodes(made.repository, made.workers))
         most = 0
         for first in range(0, 40_000, 8):
             await nodes.load([Pointer(numbered(first + more, 32), bytes(16), 0, 1) for more in range(8)])
             most = max(most, len(nodes._cached))
-        assert (nodes.loads, most) == (40_000, 64)
+        assert (nodes.loads, most) == (40_000, 128)
 
 
 class EndlessPacks(Repository):

@@ -156,5 +156,5 @@ async def test_p11_bounded_a_volume_of_50_gib_takes_no_more_memory_than_a_small_
     assert (dense.new_chunks, sparse.new_chunks) == (200, 200)
     assert (dense.nodes, sparse.nodes) == (1, 200 + 4 + 1)
     assert manifest.tree.height == 3
-    # 64 nodes of up to 28 KiB are cached, and 200 nodes lie on the target, which is in memory too.
+    # 128 nodes of up to 28 KiB are cached, and 200 nodes lie on the target, which is in memory too.
     assert large - small < 4 * MIB

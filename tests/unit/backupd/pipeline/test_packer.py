@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from backupd.pipeline.budget import ByteBudget
+from backupd.pipeline.pack_ids import PackIds
 from backupd.pipeline.packer import Packer
 from chunker.digest import Kind
 from chunker.pack import PackEntry, read_footer
@@ -27,6 +28,11 @@ class Store:
     error: Exception | None = None
     storing: int = 0
     storing_max: int = 0
+    recorded: list[Sequence[bytes]] = field(default_factory=list)
+
+    async def record(self, pack_ids: Sequence[bytes]) -> None:
+        assert not any(pack_id in ids for pack_id in pack_ids for ids in self.recorded)
+        self.recorded.append(pack_ids)
 
     async def __call__(self, pack_id: bytes, body: memoryview, entries: Sequence[PackEntry]) -> None:
         self.storing += 1
@@ -35,6 +41,7 @@ class Store:
             await self.gate.wait()
             if self.error is not None:
                 raise self.error
+            assert any(pack_id in ids for ids in self.recorded)
             assert read_footer(pack_id, len(body), body) == list(entries)
             self.packs[pack_id] = bytes(body)
         finally:
@@ -48,7 +55,7 @@ def store() -> Store:
 
 def make(store: Store, *, uploads_max: int = 1, limit_bytes: int = 100 * PACK_BYTES) -> tuple[Packer, ByteBudget]:
     budget = ByteBudget(limit_bytes)
-    return Packer(budget, store, pack_size_bytes=PACK_BYTES, uploads_max=uploads_max), budget
+    return Packer(budget, PackIds(store.record), store, pack_size_bytes=PACK_BYTES, uploads_max=uploads_max), budget
 
 
 @asynccontextmanager
@@ -87,6 +94,14 @@ async def test_a_pack_is_sealed_when_it_is_full_and_at_the_end(store: Store) -> 
     assert sorted(len(body) for body in store.packs.values()) == [300 + 84, 600 + 128, 600 + 128]
     assert (packer.stored_packs, packer.stored_bytes) == (3, sum(map(len, store.packs.values())))
     assert budget.used_bytes == 0
+
+
+async def test_ids_are_recorded_many_at_a_time(store: Store) -> None:
+    packer, _ = make(store)
+    store.gate.set()
+    async with uploading(packer):
+        await append(packer, 2 * 17)
+    assert [len(ids) for ids in store.recorded] == [16, 16]
 
 
 async def test_nothing_appended_is_nothing_stored(store: Store) -> None:

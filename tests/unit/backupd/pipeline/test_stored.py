@@ -14,7 +14,7 @@ from chunker.pack import PackEntry
 from targets.errors import Unavailable
 from targets.memory import MemoryTarget
 from targets.wrappers.faults import Fault, Faults
-from tests.support.rig import Rig, rig
+from tests.support.rig import Rig, pack_ids, rig
 
 BODY = memoryview(b"a pack")
 
@@ -24,17 +24,6 @@ def pack_of(*names: str) -> tuple[bytes, list[PackEntry], list[Pointer]]:
     pack_id = names[0].encode().ljust(16)
     entries = [PackEntry(name.encode().ljust(32), n * 100, 100, Kind.CHUNK) for n, name in enumerate(names)]
     return pack_id, entries, [Pointer(entry.id, pack_id, entry.offset, entry.length) for entry in entries]
-
-
-class Recorder:
-    """What was recorded, and whether the pack was on the target by then."""
-
-    def __init__(self, made: Rig) -> None:
-        self._made = made
-        self.recorded: list[tuple[bytes, bool]] = []
-
-    async def __call__(self, pack_id: bytes) -> None:
-        self.recorded.append((pack_id, await self._made.repository.has_pack(pack_id)))
 
 
 @pytest.fixture
@@ -49,8 +38,8 @@ async def indexed(tmp_path: Path) -> AsyncIterator[Rig]:
         yield made
 
 
-def stored_chunks(made: Rig, record: Recorder | None = None) -> StoredChunks:
-    return StoredChunks(made.repository, made.workers, made.index, record or Recorder(made))
+def stored_chunks(made: Rig) -> StoredChunks:
+    return StoredChunks(made.repository, made.workers, made.index, pack_ids())
 
 
 def found(stored: StoredChunks, pointers: Sequence[Pointer]) -> list[Pointer]:
@@ -62,13 +51,6 @@ async def test_what_was_put_in_a_pack_is_found_before_the_pack_is_stored(made: R
     stored.expect(pointers[0])
     assert found(stored, pointers) == pointers[:1]
     assert (stored.pending(pointers[0].id), stored.pending(pointers[1].id)) == (pointers[0], None)
-
-
-async def test_a_pack_is_recorded_before_it_is_uploaded(made: Rig) -> None:
-    recorder, (pack_id, entries, _) = Recorder(made), pack_of("a")
-    await stored_chunks(made, recorder).store(pack_id, BODY, entries)
-    assert recorder.recorded == [(pack_id, False)]
-    assert await made.repository.has_pack(pack_id)
 
 
 async def test_others_find_a_chunk_only_once_its_pack_is_stored(indexed: Rig) -> None:
@@ -115,7 +97,7 @@ async def test_the_index_is_asked_only_for_what_is_not_pending(tmp_path: Path) -
     index.close()  # Asking it would fail.
     pointers = pack_of("a", "b")[2]
     async with rig() as made:
-        stored = StoredChunks(made.repository, Workers(1), index, Recorder(made))
+        stored = StoredChunks(made.repository, Workers(1), index, pack_ids())
         for pointer in pointers:
             stored.expect(pointer)
         assert found(stored, pointers) == pointers

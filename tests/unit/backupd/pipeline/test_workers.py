@@ -55,6 +55,25 @@ async def test_who_is_cancelled_ends_only_after_its_thread(workers: Workers) -> 
     assert work.has_ended
 
 
+async def test_what_was_opened_for_somebody_who_is_cancelled_is_let_go(workers: Workers) -> None:
+    work = Held()
+    let_go: list[None] = []
+    async with asyncio.TaskGroup() as group:
+        caller = group.create_task(workers.opened(work, let_go.append))
+        await work.begun.wait()
+        caller.cancel()
+        await asyncio.sleep(0)
+        work.may_end.set()
+    assert caller.cancelled()
+    assert let_go == [None]
+
+
+async def test_what_was_opened_is_the_callers(workers: Workers) -> None:
+    let_go: list[int] = []
+    assert await workers.opened(lambda: 7, let_go.append) == 7
+    assert let_go == []
+
+
 async def test_work_beyond_the_threads_waits_for_one(workers: Workers) -> None:
     held, late = [Held(), Held()], Held()
     running = [workers.submit(work) for work in (*held, late)]

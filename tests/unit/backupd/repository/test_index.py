@@ -148,8 +148,8 @@ def test_p3_tell_a_garbled_row_is_a_miss_until_it_is_added_anew(tmp_path: Path, 
 def test_chunks_of_a_forgotten_pack_are_a_miss_until_they_are_added_anew(tmp_path: Path) -> None:
     with closing(ChunkIndex(tmp_path / "index.db")) as index:
         index.add(PACK, entries(3))
-        index.forget(PACK)
-        index.forget(PACK)
+        index.forget([PACK])
+        index.forget([PACK])
         assert index.find(ids(3)) == {}
         index.add(b"q" * 16, entries(2))
         assert index.find(ids(3)) == pointers(entries(2), b"q" * 16)
@@ -159,11 +159,11 @@ def test_forgetting_a_pack_leaves_the_others(tmp_path: Path) -> None:
     with closing(ChunkIndex(tmp_path / "index.db")) as index:
         index.add(PACK, entries(2))
         index.add(b"q" * 16, entries(1))
-        index.forget(PACK)
+        index.forget([PACK])
         assert index.find(ids(2)) == pointers(entries(1), b"q" * 16)
 
 
 def test_damage_that_shows_when_forgetting_forgets_everything(tmp_path: Path) -> None:
     with closing(damaged_inside(tmp_path / "index.db")) as index:
-        index.forget(PACK)
+        index.forget([PACK])
         assert index.find(ids(2000)) == {}

@@ -100,3 +100,13 @@ async def test_the_previous_generation_is_renewed_when_the_old_key_is_let_go() -
     await rewrap(target, BOTH)
     await renew_previous(target)
     assert await target.get(layout.PREVIOUS) == await target.get(layout.REPOSITORY)
+
+
+async def test_a_lost_repository_is_rewrapped_from_its_previous_generation() -> None:
+    target = MemoryTarget()
+    before = await filled(target)
+    await target.put(layout.PREVIOUS, await target.get(layout.REPOSITORY))
+    await target.delete(layout.REPOSITORY)
+    assert await master_keys_of(target) == {ONLY_OLD.current_fingerprint}
+    assert await rewrap(target, BOTH) is Rewrapped.DONE
+    assert description.read(await target.get(layout.REPOSITORY), ONLY_NEW) == before

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from chunker.destinations.device import DeviceDestination
 from chunker.destinations.file import FileDestination
+from chunker.destinations.in_place import InPlace
 from chunker.destinations.open import open_destination
 from chunker.errors import DestinationError, DestinationExists
 from tests.support.loop_device import AttachLoop
@@ -35,7 +35,7 @@ def test_device_is_not_overwritten_unasked(device: Path) -> None:
 def test_device_is_overwritten_when_that_is_allowed(device: Path) -> None:
     destination = open_destination(device, SIZE_BYTES, restore_id="1", overwrite=True)
     destination.finish()
-    assert isinstance(destination, DeviceDestination)
+    assert isinstance(destination, InPlace)
 
 
 def test_relative_path_is_refused() -> None:

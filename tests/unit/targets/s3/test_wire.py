@@ -196,6 +196,55 @@ async def test_missing_object_by_a_code_that_nobody_knows_is_not_taken_for_absen
     assert type(caught.value) is Final
 
 
+LOCKS = {"object_lock_mode": "COMPLIANCE", "object_lock_retain_days": 2}
+
+
+async def test_a_lock_is_extended_by_the_date_alone(tmp_path: Path) -> None:
+    bodies: list[bytes] = []
+
+    def take(request: web.Request) -> web.Response:
+        bodies.append(request._read_bytes or b"")
+        return refusal(404, "NoSuchKey") if "absent" in request.path else web.Response()
+
+    store = Store(take, tmp_path)
+    async with store.target(**LOCKS) as target:
+        assert target.lock_s == 2 * 86_400
+        await target.lock(["key", "absent"])
+    assert [(one.method, one.path_qs) for one in store.asked] == [
+        ("PUT", "/bucket/prefix/key?retention="),
+        ("PUT", "/bucket/prefix/absent?retention="),
+    ]
+    assert b"<Mode>COMPLIANCE</Mode><RetainUntilDate>2030-01-04T03:04:05Z</RetainUntilDate>" in bodies[0]
+
+
+@pytest.mark.parametrize(("until", "is_refused"), [("2030-01-04T03:04:06Z", False), ("2030-01-04T03:04:04Z", True)])
+async def test_a_longer_lock_than_the_options_say_is_left(tmp_path: Path, until: str, is_refused: bool) -> None:
+    def answer(request: web.Request) -> web.Response:
+        if request.method == "PUT":
+            return refusal(403, "AccessDenied")
+        return web.Response(headers={"x-amz-object-lock-retain-until-date": until})
+
+    async with Store(answer, tmp_path).target(**LOCKS) as target:
+        if is_refused:
+            with pytest.raises(PermissionDenied, match="lock key"):
+                await target.lock(["key"])
+        else:
+            await target.lock(["key"])
+
+
+async def test_only_what_is_locked_now_is_locked(tmp_path: Path) -> None:
+    dates = {"over": "2030-01-02T03:04:05Z", "locked": "2030-01-02T03:04:06.000Z", "garbled": "soon"}
+
+    def answer(request: web.Request) -> web.Response:
+        name = request.path.rpartition("/")[2]
+        if name == "absent":
+            return refusal(404, "NoSuchKey")
+        return web.Response(headers={"x-amz-object-lock-retain-until-date": dates[name]} if name in dates else {})
+
+    async with Store(answer, tmp_path).target(**LOCKS) as target:
+        assert await target.locked([*dates, "never", "absent"]) == {"locked"}
+
+
 async def test_options_are_sent_with_each_object(tmp_path: Path) -> None:
     store = Store(lambda _: web.Response(), tmp_path)
     async with store.target(

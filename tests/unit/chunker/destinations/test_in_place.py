@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chunker.destinations.device import DeviceDestination
+from chunker.destinations.in_place import open_device
 from chunker.errors import (
     DestinationBusy,
     DestinationError,
@@ -46,7 +46,7 @@ def held(device: Path) -> Iterator[Path]:
 @pytest.mark.parametrize("direct", [False, True])
 def test_written_bytes_are_on_the_device_and_those_behind_stay(device: Path, direct: bool) -> None:
     size_bytes = DEVICE_BYTES - 70_001
-    destination = DeviceDestination(device, size_bytes, direct=direct)
+    destination = open_device(device, size_bytes, direct=direct)
     for start in range(0, size_bytes, 65_536):
         destination.write(start, aligned(NEW[start : min(start + 65_536, size_bytes)]))
     destination.finish()
@@ -56,7 +56,7 @@ def test_written_bytes_are_on_the_device_and_those_behind_stay(device: Path, dir
 
 @pytest.mark.parametrize("extent", [Extent(0, DEVICE_BYTES), Extent(5000, 100_000), Extent(10, 20)])
 def test_zeroed_bytes_are_zeros_and_the_others_stay(device: Path, extent: Extent) -> None:
-    destination = DeviceDestination(device, DEVICE_BYTES)
+    destination = open_device(device, DEVICE_BYTES)
     destination.zero(extent)
     destination.finish()
     zeros = bytes(extent.length_bytes)
@@ -65,26 +65,26 @@ def test_zeroed_bytes_are_zeros_and_the_others_stay(device: Path, extent: Extent
 
 def test_device_that_is_too_small_is_refused(device: Path) -> None:
     with pytest.raises(DestinationTooSmall, match="has 1048576 bytes, expected at least 1048577"):
-        DeviceDestination(device, DEVICE_BYTES + 1)
+        open_device(device, DEVICE_BYTES + 1)
 
 
 def test_device_in_use_is_refused(held: Path) -> None:
     with pytest.raises(DestinationBusy, match=f"{held} cannot be opened: device or resource busy"):
-        DeviceDestination(held, DEVICE_BYTES)
+        open_device(held, DEVICE_BYTES)
 
 
 def test_file_is_no_device(image: Path) -> None:
     with pytest.raises(DestinationMissing, match="image is not a block device"):
-        DeviceDestination(image, DEVICE_BYTES)
+        open_device(image, DEVICE_BYTES)
 
 
 def test_missing_device_is_named(tmp_path: Path) -> None:
     with pytest.raises(DestinationMissing, match="nothing cannot be opened: no such file"):
-        DeviceDestination(tmp_path / "nothing", DEVICE_BYTES)
+        open_device(tmp_path / "nothing", DEVICE_BYTES)
 
 
 def test_device_is_free_after_abort_and_keeps_its_bytes(device: Path) -> None:
-    destination = DeviceDestination(device, DEVICE_BYTES)
+    destination = open_device(device, DEVICE_BYTES)
     destination.write(0, memoryview(NEW)[:4096])
     destination.abort()
     destination.abort()
@@ -93,7 +93,7 @@ def test_device_is_free_after_abort_and_keeps_its_bytes(device: Path) -> None:
 
 
 def test_aborted_device_cannot_be_finished(device: Path) -> None:
-    destination = DeviceDestination(device, DEVICE_BYTES)
+    destination = open_device(device, DEVICE_BYTES)
     destination.abort()
     with pytest.raises(DestinationError, match="was aborted before"):
         destination.finish()
@@ -102,4 +102,4 @@ def test_aborted_device_cannot_be_finished(device: Path) -> None:
 def test_read_only_device_is_refused(image: Path, attach_loop: AttachLoop) -> None:
     device = attach_loop(image, is_read_only=True)
     with pytest.raises(DestinationUnwritable, match=f"{device} is read-only"):
-        DeviceDestination(device, DEVICE_BYTES)
+        open_device(device, DEVICE_BYTES)
