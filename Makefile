@@ -26,7 +26,8 @@ SUITES_SERVERS := $(wildcard $(patsubst %,tests/contract/test_%*.py,csi gcs lvm 
 	$(addprefix tests/integration/,targets sources clients)
 SUITES_SERIAL := $(addprefix tests/,integration acceptance)
 
-.PHONY: help setup servers demo test unit lint type simulate suites bench bench-targets bench-collect bench-peers bench-curves bench-cinder clean
+.PHONY: help setup servers demo test unit lint type simulate suites bench bench-targets bench-guest bench-collect \
+	bench-peers bench-curves bench-cinder clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -87,6 +88,9 @@ bench-targets: $(SERVERS) ## measure each target against the leanest client of i
 
 bench-collect: $(READY) ## measure a collection: make bench-collect CHUNKS=1000000
 	$(BIN)/python -m bench.collection $(if $(CHUNKS),--chunks $(CHUNKS))
+
+bench-guest: $(SERVERS) ## measure what a guest notices of a backup, and of qemu-img convert
+	$(BIN)/python -m bench.guest
 
 bench-peers: $(SERVERS) ## compare with other tools on one disk: make bench-peers SIZE=small ROUNDS=1 ONLY=backupd,borg
 	scripts/prepare-peers $(PYTHON) .peers

@@ -8,7 +8,7 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -49,13 +49,14 @@ from backupd.jobs.scrubbing import Scrubbing
 from backupd.jobs.verify import VerifyBody
 from backupd.jobs.worker import JobBody, Worker
 from backupd.loop_lag import LoopLag
+from backupd.metrics import CONTENT_TYPE, Metrics
 from backupd.model import Job, JobKind, Volume
 from backupd.pipeline.workers import Workers
 from backupd.repository.keyring import Keyring
 from backupd.repository.opened import Repositories
 from backupd.state_dir import StateDir, locked
 from chunker.errors import SourceMisconfigured
-from chunker.sources.base import Source
+from chunker.sources.base import PointInTime, Source
 from chunker.sources.open import Sources
 from targets.base import LocksObjects, SweepsOrphans, Target
 from targets.probe import ServerClock
@@ -102,7 +103,10 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
         published: asyncio.Queue[Job] = asyncio.Queue(_PUBLISHED_MAX)
         bare = {name: one.bare for name, one in opened.items()}
         resources = _resources(config, clock, catalog, sources, repositories, workers)
-        worker = _worker(config, state, resources, fitness, published, bare)
+        lag = LoopLag(clock)
+        metrics = Metrics(lag)
+        announce = partial(_announce, catalog, metrics, published)
+        worker = _worker(config, state, resources, fitness, announce, bare)
         application = build_application(
             catalog=catalog,
             clock=clock,
@@ -115,28 +119,35 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[s
             live_progress=worker.live_progress,
         )
         await application.block_storage.finish_deletions()
-        lag = LoopLag(clock)
-        app = build_app(application, health=lambda: _health(lag), clock=clock, executor=executor, identity=identity)
+        app = build_app(
+            application,
+            health=lambda: _health(lag),
+            clock=clock,
+            executor=executor,
+            identity=identity,
+            metrics=partial(_measured, catalog, metrics),
+        )
         # Bound before any task runs: what is raised within a group of tasks comes out as a group of errors.
         api = await stack.enter_async_context(AsyncExitStack())
         address = await api.enter_async_context(_listening(app, config))
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(worker.run(), name="worker")
-            looking = [
-                tasks.create_task(lag.run(), name="loop lag"),
-                tasks.create_task(application.retention.run(published), name="retention"),
-                *(
-                    tasks.create_task(look.run(), name=type(look).__name__)
-                    for look in _looking(config, catalog, clock, observed, worker)
-                ),
-            ]
-            try:
-                async with api:  # Requests end first: the worker is there for what they started.
-                    yield address
-            finally:
-                await worker.stop()
-                for task in looking:
-                    task.cancel()
+        looks = [lag.run(), application.retention.run(published)]
+        looks += [look.run() for look in _looking(config, catalog, clock, observed, worker)]
+        async with _at_work(worker, looks), api:  # Requests end first: the worker is there for what they started.
+            yield address
+
+
+@asynccontextmanager
+async def _at_work(worker: Worker, looks: Sequence[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """Let the worker take jobs, and run what looks from time to time beside it; the worker ends what it has begun."""
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(worker.run(), name="worker")
+        looking = [tasks.create_task(look) for look in looks]
+        try:
+            yield
+        finally:
+            await worker.stop()
+            for task in looking:
+                task.cancel()
 
 
 def _looking(
@@ -165,6 +176,7 @@ def _resources(
         check_overwritable=partial(_check_overwritable, config),
         job_memory_bytes=daemon.memory_limit_bytes // daemon.running_jobs_max,
         audit=config.audit,
+        open_group=partial(_open_group, config, sources),
     )
 
 
@@ -173,12 +185,12 @@ def _worker(
     state: StateDir,
     resources: Resources,
     fitness: Fitness,
-    published: asyncio.Queue[Job],
+    announce: Callable[[Job], Awaitable[None]],
     bare: Mapping[str, Target],
 ) -> Worker:
     daemon = config.daemon
     bodies: dict[JobKind, JobBody] = {
-        JobKind.BACKUP: _announced(BackupBody(resources), published),
+        JobKind.BACKUP: _announced(BackupBody(resources), announce),
         JobKind.RESTORE: RestoreBody(resources),
         JobKind.VERIFY: VerifyBody(resources),
         JobKind.DELETE: DeleteBody(resources),
@@ -217,12 +229,22 @@ def _intervals(config: Config) -> dict[str, float]:
     return {name: target.collect_interval_s for name, target in config.targets.items()}
 
 
-def _announced(body: JobBody, published: asyncio.Queue[Job]) -> JobBody:
+def _announced(body: JobBody, announce: Callable[[Job], Awaitable[None]]) -> JobBody:
     async def run_and_announce(job: Job, run: JobRun) -> None:
         await body(job, run)
-        await published.put(job)
+        await announce(job)
 
     return run_and_announce
+
+
+async def _announce(catalog: Catalog, metrics: Metrics, published: asyncio.Queue[Job], job: Job) -> None:
+    for backup in await catalog.backups_of(job):
+        metrics.count(backup)
+    await published.put(job)
+
+
+async def _measured(catalog: Catalog, metrics: Metrics) -> tuple[str, bytes]:
+    return CONTENT_TYPE, metrics.text(await catalog.job_counts())
 
 
 def _repositories(
@@ -253,9 +275,19 @@ def _sources(config: Config) -> Sources:
         raise ConfigError(f"sources.{error}") from error
 
 
-def _open_source(config: Config, sources: Sources, volume: Volume) -> Source:
+def _open_group(config: Config, sources: Sources, volumes: Sequence[Volume]) -> Sequence[PointInTime]:
+    for volume in volumes:
+        _check_source(config, sources, volume)
+    return sources.open_group([volume.source for volume in volumes])
+
+
+def _check_source(config: Config, sources: Sources, volume: Volume) -> None:
     # Once more, because what the path leads to may have changed since it was registered.
     check_address(volume.source, sources, allowed=(*config.paths.sources, *config.made_paths))
+
+
+def _open_source(config: Config, sources: Sources, volume: Volume) -> Source:
+    _check_source(config, sources, volume)
     return sources.open(volume.source, allow_live=volume.allow_live, direct_io=volume.direct_io)
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -35,18 +36,28 @@ class Daemon:
     """Runs ``backupd serve`` below ``root`` while the context lasts.
 
     It has a target ``local``; ``settings`` is what its section ``[daemon]`` has besides, ``more`` what its
-    configuration has.
+    configuration has. ``module`` is what runs it, with the arguments that come before those of ``backupd``.
     """
 
-    def __init__(self, root: Path, *, threads: int, port: int, settings: str = "", more: str = "") -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        threads: int,
+        port: int,
+        settings: str = "",
+        more: str = "",
+        module: Sequence[str] = ("backupd",),
+    ) -> None:
         self._root = root
+        self._module = module
         self._url = f"http://127.0.0.1:{port}"
-        (root / "target").mkdir()
+        (root / "target").mkdir(exist_ok=True)
         self._config = root / "backupd.toml"
         self._config.write_text(_CONFIG.format(root=root, port=port, threads=threads, settings=settings) + more)
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "backupd", "serve", "--config", str(self._config)]
+        command = [sys.executable, "-m", *self._module, "serve", "--config", str(self._config)]
         with (self._root / "daemon.log").open("wb") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
         deadline_s = time.monotonic() + _START_TIMEOUT_S

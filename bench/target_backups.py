@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +16,7 @@ from tests.support.servers.process import free_port
 
 LOCAL = "local"
 _WARM_UP_BYTES = 4 * 1024 * 1024
+_TOLD_AFTER_S = 0.5
 _COSTS = ("wall_s", "cpu_s", "memory_peak_bytes", "requests", "sent_bytes", "received_bytes")
 
 
@@ -24,21 +29,66 @@ class BackedUp:
     rounds: list[tuple[dict[str, float], dict[str, float]]]
 
 
+@dataclass(frozen=True, slots=True)
+class Profiled:
+    """Wall time, the servers' processor time, and what each part of the daemon took, for the store and for local."""
+
+    store: str
+    taken_s: dict[str, float]
+    local_s: dict[str, float]
+
+
 def measure(store: Store, root: Path, image: Path, *, rounds: int, threads: int) -> BackedUp:
     """Back ``image`` up ``rounds`` times to each, in a daemon of its own below ``root``."""
     row = BackedUp(store.name, image.stat().st_size, [])
-    linked = root / "volume.img"
-    linked.hardlink_to(image)
-    small = root / "small.img"
-    small.write_bytes(os.urandom(_WARM_UP_BYTES))
-    with Daemon(root, threads=threads, port=free_port(), more=store.section()) as daemon:
-        for target in (store.name, LOCAL):
-            _back_up(daemon, store, small, target, "warm-up")  # Logins, connections, imports.
+    linked = _linked(root, image)
+    with _warm(root, store, "warm-up", threads=threads) as daemon:
         for number in range(rounds):
             order = (store.name, LOCAL) if number % 2 == 0 else (LOCAL, store.name)
             costs = {target: _back_up(daemon, store, linked, target, f"round-{number}") for target in order}
             row.rounds.append((costs[store.name], costs[LOCAL]))
     return row
+
+
+def profile(store: Store, root: Path, image: Path, *, threads: int) -> Profiled:
+    """Back ``image`` up once to each, by the daemon below ``root``; it tells what takes its processor time."""
+    linked = _linked(root, image)
+    told = root / "profile.json"
+    costs = {}
+    with _warm(root, store, "warm-profile", threads=threads, module=("bench.profiled", str(told))) as daemon:
+        for target in (store.name, LOCAL):
+            before = _told(told)
+            cost = _back_up(daemon, store, linked, target, "profile")
+            parts = {part: taken_s - before[part] for part, taken_s in _told(told).items()}
+            costs[target] = parts | {"the server": cost["server_cpu_s"], "wall time, not CPU": cost["wall_s"]}
+    return Profiled(store.name, costs[store.name], costs[LOCAL])
+
+
+def _told(path: Path) -> dict[str, float]:
+    """Return what each part has taken so far, once all of it has been written."""
+    time.sleep(_TOLD_AFTER_S)
+    taken_s: dict[str, float] = json.loads(path.read_text())
+    return taken_s
+
+
+def _linked(root: Path, image: Path) -> Path:
+    linked = root / "volume.img"
+    if not linked.exists():
+        linked.hardlink_to(image)
+    return linked
+
+
+@contextmanager
+def _warm(
+    root: Path, store: Store, name: str, *, threads: int, module: Sequence[str] = ("backupd",)
+) -> Iterator[Daemon]:
+    """Run a daemon that has logged in, connected, and imported what it needs, by backups of this name."""
+    small = root / "small.img"
+    small.write_bytes(os.urandom(_WARM_UP_BYTES))
+    with Daemon(root, threads=threads, port=free_port(), more=store.section(), module=module) as daemon:
+        for target in (store.name, LOCAL):
+            _back_up(daemon, store, small, target, name)
+        yield daemon
 
 
 def _back_up(daemon: Daemon, store: Store, image: Path, target: str, name: str) -> dict[str, float]:

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 
 from bench.figures import Pairs, median, median_text, pairs_of, ratios, spread_text
-from bench.target_backups import BackedUp
+from bench.target_backups import BackedUp, Profiled
 from bench.transfers import MIB, Measured, Taken
 
 GOAL = 0.9
@@ -48,6 +48,15 @@ def print_backups(rows: Iterable[BackedUp]) -> None:
         print(f"{median_text(ratios(rates)):>7}{spread_text(ratios(rates)):>14}", end="")
         print(f"{median(cpu, 0):8.2f}{median(cpu, 1):8.2f}{median_text(ratios(cpu)):>7}", end="")
         print(f"{server_s:14.2f}{peak_bytes / MIB:10.0f}{requests:10.0f}{sent_bytes / MIB:10.1f}")
+
+
+def print_profiles(rows: Sequence[Profiled]) -> None:
+    """Print what took the processor's time of one backup to each store and of the same one to local."""
+    print("\nCPU s of a backup")
+    print(f"{'':32}" + "".join(f"{row.store:>9}{'local':>8}" for row in rows))
+    for part in rows[0].taken_s:
+        print(f"{part:32}", end="")
+        print("".join(f"{row.taken_s[part]:9.2f}{row.local_s[part]:8.2f}" for row in rows))
 
 
 def _rates(row: Measured) -> tuple[str, Pairs]:

@@ -17,13 +17,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import uvloop
+
 from bench import target_backups, transfers, volume
 from bench.stores import KINDS
-from bench.target_backups import BackedUp
-from bench.target_report import print_backups, print_transfers
+from bench.target_backups import BackedUp, Profiled
+from bench.target_report import print_backups, print_profiles, print_transfers
 from bench.transfers import CONCURRENCIES, MIB, PACK_BYTES, SMALL_BYTES, Measured
 
-_PARTS = ("transfers", "backups")
+_PARTS = ("transfers", "backups", "profiles")
 _USUAL = ("s3", "swift", "rados", "gcs")
 
 
@@ -36,10 +38,11 @@ class TargetBench:
         self._image = root / "volume.img"
         self.transfers: list[Measured] = []
         self.backups: list[BackedUp] = []
+        self.profiles: list[Profiled] = []
 
     def run(self) -> bool:
         """Measure all that was asked for and tell whether it worked: one store that fails costs only its own rows."""
-        if "backups" in self._options.parts:
+        if {"backups", "profiles"} & {*self._options.parts}:
             volume.make(self._image, self._options.size_mib * MIB)
         works = [self._works(kind) for kind in self._options.only]  # All of them, whatever comes of the first.
         return all(works)
@@ -61,15 +64,16 @@ class TargetBench:
         ):
             print(f"{kind}: {store.server}", flush=True)
             if "transfers" in options.parts:
-                self.transfers += asyncio.run(
-                    transfers.measure(
-                        store,
-                        (options.pack_mib * MIB, SMALL_BYTES),
-                        rounds=options.rounds,
-                        seconds=options.seconds,
-                        concurrencies=options.at_a_time,
+                with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # That of the daemon.
+                    self.transfers += runner.run(
+                        transfers.measure(
+                            store,
+                            (options.pack_mib * MIB, SMALL_BYTES),
+                            rounds=options.rounds,
+                            seconds=options.seconds,
+                            concurrencies=options.at_a_time,
+                        )
                     )
-                )
             if "backups" in options.parts:
                 self.backups.append(
                     target_backups.measure(
@@ -80,10 +84,13 @@ class TargetBench:
                         threads=options.threads,
                     )
                 )
+            if "profiles" in options.parts:
+                root = _made(Path(directory) / "daemon")
+                self.profiles.append(target_backups.profile(store, root, self._image, threads=options.threads))
 
 
 def _made(directory: Path) -> Path:
-    directory.mkdir()
+    directory.mkdir(exist_ok=True)
     return directory
 
 
@@ -124,14 +131,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     with tempfile.TemporaryDirectory(dir=options.directory, prefix="backupd-bench-") as directory:
         bench = TargetBench(options, Path(directory))
-        succeeded = bench.run()
+        try:
+            succeeded = bench.run()
+        finally:  # What was measured before somebody ended it is worth having, too.
+            _report(bench, options.json)
+    return 0 if succeeded else 1
+
+
+def _report(bench: TargetBench, path: Path | None) -> None:
     if bench.transfers:
         print_transfers(bench.transfers)
     if bench.backups:
         print_backups(bench.backups)
-    if options.json:
-        options.json.write_text(json.dumps({name: [asdict(row) for row in getattr(bench, name)] for name in _PARTS}))
-    return 0 if succeeded else 1
+    if bench.profiles:
+        print_profiles(bench.profiles)
+    if path:
+        path.write_text(json.dumps({name: [asdict(row) for row in getattr(bench, name)] for name in _PARTS}))
 
 
 if __name__ == "__main__":

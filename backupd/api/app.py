@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from typing import Any
 
@@ -10,9 +10,10 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from backupd.api import health as health_api
+from backupd.api import metrics as metrics_api
 from backupd.api import v3
 from backupd.api.auth import authenticate
-from backupd.api.context import APPLICATION, EXECUTOR, HEALTH, OPENAPI
+from backupd.api.context import APPLICATION, EXECUTOR, HEALTH, METRICS, OPENAPI
 from backupd.api.identity import Identity, NoIdentity
 from backupd.api.problems import answer_problems
 from backupd.api.request_log import log_requests
@@ -22,6 +23,7 @@ from backupd.api.v1 import (
     condition,
     copies,
     jobs,
+    messages,
     meta,
     microversions,
     openapi,
@@ -33,8 +35,12 @@ from backupd.api.v1 import (
 from backupd.application import Application
 from backupd.clock import Clock
 
-_V1 = (volumes, backup_types, targets, backups, restores, verifications, copies, condition, jobs, meta)
-_RESOURCES = (*_V1, health_api)
+_V1 = (volumes, backup_types, targets, backups, restores, verifications, copies, condition, jobs, messages, meta)
+_RESOURCES = (*_V1, health_api, metrics_api)
+
+
+async def _no_metrics() -> tuple[str, bytes]:
+    return "text/plain", b""
 
 
 def build_app(
@@ -44,11 +50,12 @@ def build_app(
     clock: Clock,
     executor: Executor,
     identity: Identity | None = None,
+    metrics: Callable[[], Awaitable[tuple[str, bytes]]] = _no_metrics,
 ) -> web.Application:
     """Return the application.
 
-    ``health`` is what ``/healthz`` answers; ``executor`` parses large bodies; without ``identity`` only
-    requests to this machine's loopback names are answered.
+    ``health`` is what ``/healthz`` answers, ``metrics`` type and content of ``/metrics``; ``executor`` parses large
+    bodies; without ``identity`` only requests to this machine's loopback names are answered.
     """
     identity = identity or NoIdentity()
     # From the outside in: whatever the inner ones raise has a status by the time it is logged.
@@ -64,6 +71,7 @@ def build_app(
     app[APPLICATION] = application
     app[EXECUTOR] = executor
     app[HEALTH] = health
+    app[METRICS] = metrics
     app[OPENAPI] = openapi.document(tuple(resource.routes for resource in _V1))
     for resource in _RESOURCES:
         app.add_routes(resource.routes)

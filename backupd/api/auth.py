@@ -15,7 +15,7 @@ from backupd.errors import ConfigError, Unauthorized
 
 TOKEN_CHARACTERS_MIN = 16
 _PUBLIC_PATHS = frozenset({"/healthz"})
-_BACKING_UP = ("/v1/backups", "/v1/verifications", "/v1/jobs")
+_BACKING_UP = ("/v1/backups", "/v1/backup-groups", "/v1/verifications", "/v1/jobs")
 
 
 def read_tokens(path: Path) -> Tokens:

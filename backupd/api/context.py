@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from typing import Any
 
@@ -15,6 +15,7 @@ APPLICATION = web.AppKey("application", Application)
 EXECUTOR = web.AppKey("executor", Executor)
 OPENAPI: web.AppKey[dict[str, Any]] = web.AppKey("openapi")
 HEALTH: web.AppKey[Callable[[], dict[str, Any]]] = web.AppKey("health")
+METRICS: web.AppKey[Callable[[], Awaitable[tuple[str, bytes]]]] = web.AppKey("metrics")
 CALLER = web.RequestKey("caller", Caller)
 
 

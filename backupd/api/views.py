@@ -15,6 +15,7 @@ from backupd.application.jobs import JobDetail
 from backupd.application.retention import JudgedBackup, VolumeRetention
 from backupd.application.targets import ConfiguredTarget
 from backupd.application.volumes import VolumeDetail
+from backupd.block_storage import Message
 from backupd.condition import Verification
 from backupd.model import Attempt, Backup, BackupCopy, Failure, Hold, Job, JobKind, Statistics, Tracking
 from backupd.repository import layout
@@ -65,6 +66,7 @@ _TRACKING = (
     "quarantined_at",
     "quarantined_by",
 )
+_MESSAGE = ("id", "event_id", "resource_type", "resource_id", "text", "created_at", "expires_at")
 _JUDGED = ("id", "name", "created_at")
 _JOB = ("id", "kind", "backup_id", "state", "created_at", "started_at", "finished_at")
 _ATTEMPT = ("owner", "state", "started_at", "finished_at")
@@ -82,6 +84,11 @@ def volume(value: VolumeDetail) -> dict[str, Any]:
         "backup_type": found.backup_type.name if found else None,
         "backup_type_from": found.origin if found else None,
     }
+
+
+def message(value: Message) -> dict[str, Any]:
+    """Return the document of a message."""
+    return _pick(value, _MESSAGE)
 
 
 def retention(value: VolumeRetention) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from backupd.errors import Conflict, InvalidRequest, NotFound
 from backupd.model import Backup, BackupMode, BackupState, BackupType, Hold, Job, JobKind, JobState, Volume
 
 _REASON_LENGTH_MAX = 500
+_GROUP_MAX = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,16 @@ class NewBackup:
     name: str | None = None
     parent: str | None = None
     changed_extents: list[Any] | None = None
+    backup_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewGroup:
+    """A request for backups of several volumes, such as the disks of one machine, all of one instant."""
+
+    volumes: tuple[str, ...]
+    mode: BackupMode | None = None
+    name: str | None = None
     backup_type: str | None = None
 
 
@@ -73,29 +84,60 @@ class Backups:
 
         ``details`` is what block storage has of it besides, if that asks; a snapshot named there is what is read.
         """
-        if new.name is not None:
-            check_name("name", new.name)
         volume = await self.catalog.volume(project, new.volume)
-        backup_type = await self.policy.of_backup(volume, new.backup_type)
-        for target in backup_type.targets:
-            self.targets.check_still_there(target)
-        parents = Parents(catalog=self.catalog)
-        choice = await parents.choose(volume, backup_type, mode=new.mode, parent=new.parent)
-        changed_extents = await self._changed_extents(new, choice.parent)
         snapshot_id = details.snapshot_id if details else None
-        if snapshot_id is None:
-            await self._check_source(volume)
-        backup = self._new_backup(new, volume=volume, backup_type=backup_type, choice=choice)
+        backup, parent = await self._planned(volume, new, is_snapshot=snapshot_id is not None)
+        changed_extents = await self._changed_extents(new, parent)
         request = {"changed_extents": changed_extents}
         job = self._new_job(backup, JobKind.BACKUP, request | ({"snapshot_id": snapshot_id} if snapshot_id else {}))
         if details is not None and details.data_timestamp is None:
             details = replace(details, data_timestamp=backup.created_at)
         if charges is None:
-            found = await self.catalog.block_storage.volume(project, volume.id)
-            charges = await self.quotas.charges(project, {"backups": 1, "backup_gigabytes": found.size_gib})
+            charges = await self._charges(volume)
         await self.catalog.create_backup(backup, job, details, charges)
         self.wake()
         return backup, job
+
+    async def create_group(self, project: str, new: NewGroup) -> tuple[list[Backup], Job]:
+        """Return the backups in ``creating``, in the order of the volumes, and the one job that makes all of them.
+
+        Raises what ``create`` does, and InvalidRequest unless the volumes can be frozen at one instant.
+        """
+        if not 2 <= len(new.volumes) <= _GROUP_MAX:
+            raise invalid("volumes", new.volumes, f"2 to {_GROUP_MAX} names or ids")
+        volumes = [await self.catalog.volume(project, one) for one in new.volumes]
+        await self.paths.check_group([volume.source for volume in volumes])
+        values = []
+        for volume in volumes:
+            one = NewBackup(volume=volume.id, mode=new.mode, name=new.name, backup_type=new.backup_type)
+            backup, _ = await self._planned(volume, one, is_snapshot=False)
+            values.append((backup, await self._charges(volume)))
+        backups = [backup for backup, _ in values]
+        job = self._new_job(backups[0], JobKind.BACKUP, {})
+        await self.catalog.create_group(values, job)
+        self.wake()
+        return backups, job
+
+    async def taken_with(self, backup: Backup) -> list[str]:
+        """Return the other backups of the same instant."""
+        return await self.catalog.taken_with(backup.id)
+
+    async def _planned(self, volume: Volume, new: NewBackup, *, is_snapshot: bool) -> tuple[Backup, Backup | None]:
+        """Return the backup that a request asks for, and its parent."""
+        if new.name is not None:
+            check_name("name", new.name)
+        backup_type = await self.policy.of_backup(volume, new.backup_type)
+        for target in backup_type.targets:
+            self.targets.check_still_there(target)
+        parents = Parents(catalog=self.catalog)
+        choice = await parents.choose(volume, backup_type, mode=new.mode, parent=new.parent)
+        if not is_snapshot:
+            await self._check_source(volume)
+        return self._new_backup(new, volume=volume, backup_type=backup_type, choice=choice), choice.parent
+
+    async def _charges(self, volume: Volume) -> Collection[Charge]:
+        found = await self.catalog.block_storage.volume(volume.project, volume.id)
+        return await self.quotas.charges(volume.project, {"backups": 1, "backup_gigabytes": found.size_gib})
 
     async def all(self, project: str, *, volume: str | None = None) -> list[Backup]:
         """Return the backups of the project, or of one volume. Raises NotFound for the volume."""

@@ -8,7 +8,8 @@ from typing import Any
 
 from backupd.application.fields import check_integer
 from backupd.catalog.store import Catalog
-from backupd.model import Attempt, BackupResult, CollectionReport, Job, JobKind, JobState, Progress
+from backupd.collection import CollectionReport
+from backupd.model import Attempt, BackupResult, Job, JobKind, JobState, Progress
 
 LISTED_MAX = 1000
 

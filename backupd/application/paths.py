@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +42,14 @@ class Paths:
         """Return ``source`` as volumes have it. InvalidRequest unless it is an address that may be read."""
         allowed = (*self.config.sources, *self.made)
         return await self._answer(redacted(source), lambda: check_address(source, self.sources, allowed=allowed))
+
+    async def check_group(self, sources: Sequence[str]) -> None:
+        """Raise InvalidRequest unless volumes of these addresses can be frozen at one instant."""
+        shown = ", ".join(map(redacted, sources))
+        try:
+            await self._answer(shown, lambda: self.sources.check_group(sources))
+        except InvalidAddress as error:
+            raise InvalidRequest(f"volumes: {error}") from error
 
     async def check_destination(self, path: str, *, overwrite: bool) -> None:
         """Raise InvalidRequest unless a restore may write to ``path``."""

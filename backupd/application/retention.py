@@ -76,8 +76,8 @@ class Retention:
         while True:
             job = await published.get()
             try:
-                backup = await self.catalog.backup(job.project, job.of_backup)
-                await self.apply(job.project, backup.volume_id)
+                for backup in await self.catalog.backups_of(job):
+                    await self.apply(job.project, backup.volume_id)
             except BackupdError as error:
                 _log.warning("retention was not applied after backup %s: %s", job.backup_id, error)
 

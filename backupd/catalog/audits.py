@@ -9,10 +9,14 @@ from typing import Any
 from sqlalchemy import Connection, and_, delete, insert, select, update
 
 from backupd.catalog.audit_tables import audited_ranges, tracking
+from backupd.catalog.block_storage.endings import leave_message
 from backupd.catalog.jobs import require_fence
-from backupd.catalog.tables import backups
+from backupd.catalog.tables import backups, volumes
 from backupd.model import Audit, BackupMode, BackupState, Tracking
 from chunker.extents import Extent, merge, subtract
+
+TRACKING_WRONG = "VOLUME_BACKUP_TRACKING_001"
+"""The event of a message: not one of Cinder's, which knows no tracking."""
 
 
 def of_volume(connection: Connection, volume_id: str) -> Tracking:
@@ -51,12 +55,18 @@ def quarantine(
     reason: str,
     now: datetime,
 ) -> list[str]:
-    """Trust the tracking of a volume no longer; return the backups that it may have made wrong, now suspect."""
+    """Trust the tracking of a volume no longer; return the backups that it may have made wrong, now suspect.
+
+    Its project gets a message about the volume, and about each of those backups.
+    """
     require_fence(connection, job_id, fence)
     _change(connection, volume_id, quarantine_reason=reason, quarantined_at=now, quarantined_by=backup_id)
     suspects = list(_suspects(connection, volume_id, backup_id, wrong))
     mine = and_(backups.c.id.in_(suspects), backups.c.suspect_reason.is_(None))
     connection.execute(update(backups).where(mine).values(suspect_reason=f"backup {backup_id} found: {reason}"))
+    project = connection.execute(select(volumes.c.project).where(volumes.c.id == volume_id)).scalar_one()
+    for resource in [("VOLUME", volume_id), *(("VOLUME_BACKUP", suspect) for suspect in suspects)]:
+        leave_message(connection, project, resource, TRACKING_WRONG, "tracking.wrong", now)
     return suspects
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from backupd.block_storage import BackupDetails, Charge
-from backupd.catalog import audits, holds, rows
+from backupd.catalog import audits, groups, holds, rows
 from backupd.catalog.block_storage import backups as block_backups
 from backupd.catalog.jobs import UNFINISHED, insert_job, keep_backup, require_fence
 from backupd.catalog.tables import backup_copies, backups, jobs, volumes
@@ -79,6 +79,18 @@ def create(
     details: BackupDetails | None = None,
     charges: Collection[Charge] = (),
 ) -> None:
+    _create(connection, value, details, charges)
+    insert_job(connection, job)
+
+
+def create_group(connection: Connection, values: Sequence[tuple[Backup, Collection[Charge]]], job: Job) -> None:
+    for value, charges in values:
+        _create(connection, value, None, charges)
+    insert_job(connection, job)
+    groups.add(connection, job, [value for value, _ in values])
+
+
+def _create(connection: Connection, value: Backup, details: BackupDetails | None, charges: Collection[Charge]) -> None:
     # The rows are locked, where the database locks rows, so that what was found stays so until the commit.
     if connection.execute(_VOLUME, {"wanted": value.volume_id}).first() is None:
         raise no_such("volume", value.volume_id)
@@ -90,7 +102,6 @@ def create(
         _require_available(connection, value.parent_id)
     connection.execute(_INSERT, rows.from_backup(value))
     block_backups.add_details(connection, value, details, charges)
-    insert_job(connection, job)
 
 
 def one(connection: Connection, backup_id: str, project: str | None = None) -> Backup:

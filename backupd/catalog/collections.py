@@ -14,7 +14,8 @@ from backupd.catalog.condemnations import Snapshot
 from backupd.catalog.jobs import UNFINISHED, insert_job, require_fence
 from backupd.catalog.run import Run
 from backupd.catalog.tables import backup_copies, backups, jobs
-from backupd.model import CollectionReport, Condemned, CondemnedKind, Finding, Job, JobKind, RepositoryName
+from backupd.collection import CollectionReport, Condemned, CondemnedKind, Finding
+from backupd.model import Job, JobKind, RepositoryName
 
 _ROWS_AT_A_TIME = 1000
 PACKS = (CondemnedKind.PACK, CondemnedKind.FOREIGN)

@@ -7,20 +7,12 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, delete, insert, or_, select, update
 
-from backupd.catalog import epochs
+from backupd.catalog import epochs, groups
 from backupd.catalog.collection_tables import collection_epochs, condemned, job_epochs
 from backupd.catalog.jobs import SHORT_REQUEST, UNFINISHED
 from backupd.catalog.tables import backup_copies, backups, job_packs, jobs
-from backupd.model import (
-    BackupState,
-    Condemned,
-    CondemnedKind,
-    CopyState,
-    JobKind,
-    JobState,
-    Reason,
-    RepositoryName,
-)
+from backupd.collection import Condemned, CondemnedKind, Reason
+from backupd.model import BackupState, CopyState, JobKind, JobState, RepositoryName
 
 _OURS = (CondemnedKind.PACK, CondemnedKind.FORWARD)
 _UNRELIABLE = (*_OURS, CondemnedKind.FOREIGN)
@@ -206,8 +198,9 @@ def waiting_for(connection: Connection, name: RepositoryName, epoch: int) -> lis
     """Return the unfinished jobs that may rely on what was condemned in ``epoch``."""
     query = (
         select(jobs.c.id, jobs.c.kind, SHORT_REQUEST, backups)
+        .select_from(jobs)
         .join(job_epochs, job_epochs.c.job_id == jobs.c.id)
-        .join(backups, backups.c.id == jobs.c.backup_id, isouter=True)
+        .join(backups, groups.are_of(jobs, backups), isouter=True)
         .where(jobs.c.project == name.project, jobs.c.state.in_(UNFINISHED), job_epochs.c.epoch < epoch)
         .order_by(jobs.c.created_at)
     )
@@ -220,7 +213,7 @@ def waiting_for(connection: Connection, name: RepositoryName, epoch: int) -> lis
             touched, is_encrypted = (row.target, *row.copies, request.get("target")), row.is_encrypted
         if name.target in touched and is_encrypted == name.is_encrypted:
             found.append(str(row[0]))
-    return found
+    return [*dict.fromkeys(found)]
 
 
 def snapshot(connection: Connection, name: RepositoryName, epoch: int) -> Snapshot:

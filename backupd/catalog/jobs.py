@@ -7,10 +7,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, insert, or_, select, type_coerce, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, func, insert, or_, select, type_coerce, update
 
 from backupd.catalog import epochs, rows
 from backupd.catalog.block_storage.endings import ended
+from backupd.catalog.group_tables import grouped_backups
 from backupd.catalog.tables import attempts, backups, job_packs, jobs
 from backupd.catalog.turns import is_its_turn
 from backupd.errors import Conflict, LeaseLost, no_such
@@ -91,6 +92,11 @@ def all_of(
         query = query.where(jobs.c.kind == kind)
     query = query.order_by(jobs.c.created_at.desc(), jobs.c.id).limit(limit)
     return [rows.job(row) for row in connection.execute(query)]
+
+
+def counts(connection: Connection) -> dict[tuple[JobKind, JobState], int]:
+    query = select(jobs.c.kind, jobs.c.state, func.count()).group_by(jobs.c.kind, jobs.c.state)
+    return {(JobKind(kind), JobState(state)): count for kind, state, count in connection.execute(query)}
 
 
 def attempts_of(connection: Connection, job_id: str) -> list[Attempt]:
@@ -254,9 +260,10 @@ _WORK = {
 _KIND_AND_BACKUP = (
     select(jobs.c.kind, backups.c.state).join_from(jobs, backups, isouter=True).where(jobs.c.id == bindparam("wanted"))
 )
-_UNDONE_BACKUP = update(backups).where(
-    backups.c.id
-    == select(jobs.c.backup_id).where(jobs.c.id == bindparam("wanted"), jobs.c.kind.in_(_WORK)).scalar_subquery(),
+_OF_JOB = select(jobs.c.backup_id).where(jobs.c.id == bindparam("wanted"), jobs.c.kind.in_(_WORK))
+_IN_GROUP = select(grouped_backups.c.backup_id).where(grouped_backups.c.job_id == bindparam("wanted"))
+_UNDONE_BACKUPS = update(backups).where(
+    backups.c.id.in_(_OF_JOB.union_all(_IN_GROUP)),
     backups.c.state.in_(BACKUP.before(BackupEvent.FAILED)),
 )
 
@@ -270,9 +277,9 @@ def _has_done_its_work(connection: Connection, job_id: str) -> bool:
 
 
 def _fail_backup(connection: Connection, job_id: str, failure: Failure, now: datetime) -> None:
-    """Leave a backup in error that was not published, or whose deletion may be half done."""
+    """Leave each backup in error that was not published, or whose deletion may be half done."""
     values = {"state": BackupState.ERROR, "finished_at": now, **rows.from_failure(failure)}
-    connection.execute(_UNDONE_BACKUP, {"wanted": job_id, **values})
+    connection.execute(_UNDONE_BACKUPS, {"wanted": job_id, **values})
 
 
 def keep_backup(connection: Connection, backup_id: str) -> None:

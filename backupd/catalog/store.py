@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import datetime
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Concatenate, ParamSpec, Self, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import ConnectionPoolEntry
 
 from backupd.block_storage import BackupDetails, Charge, VolumeDetails
-from backupd.catalog import audits, backups, holds, jobs, policy, published, schema
+from backupd.catalog import audits, backups, groups, holds, jobs, policy, published, schema
 from backupd.catalog.block_storage.store import BlockStorageCatalog
 from backupd.catalog.collections import Collections
 from backupd.catalog.condition import Condition
+from backupd.catalog.engine import ONLY_READS, READERS, engine_of
 from backupd.catalog.holds import FailedDeletion
 from backupd.clock import Clock
 from backupd.errors import CatalogError
@@ -41,9 +40,6 @@ from chunker.extents import Extent
 
 P = ParamSpec("P")
 T = TypeVar("T")
-_BUSY_TIMEOUT_MS = 30_000
-_READERS = 2
-_ONLY_READS = "only_reads"
 
 
 class Catalog:
@@ -55,11 +51,11 @@ class Catalog:
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
-        self._reading = engine.execution_options(**{_ONLY_READS: True})
+        self._reading = engine.execution_options(**{ONLY_READS: True})
         self._clock = clock
         self.condition = Condition(self._run)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="catalog")
-        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="catalog-reader")
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="catalog-reader")
         self.block_storage = BlockStorageCatalog(self._run, self._read, clock)
         self.collections = Collections(self._run)
 
@@ -145,6 +141,18 @@ class Catalog:
         With ``details`` also WrongStatus of the volume or snapshot; QuotaExceeded.
         """
         await self._run(backups.create, value, job, details, charges)
+
+    async def create_group(self, values: Sequence[tuple[Backup, Collection[Charge]]], job: Job) -> None:
+        """Add several backups, or none, and the one job that makes them. As ``create_backup``."""
+        await self._run(backups.create_group, values, job)
+
+    async def backups_of(self, job: Job) -> list[Backup]:
+        """Return all backups that a job is on, the one that it names last: that is published after the others."""
+        return await self._run(groups.backups_of, job)
+
+    async def taken_with(self, backup_id: str) -> list[str]:
+        """Return the other backups of the same instant, which the same job has made."""
+        return await self._run(groups.taken_with, backup_id)
 
     async def backup(self, project: str, backup_id: str) -> Backup:
         """NotFound."""
@@ -286,6 +294,10 @@ class Catalog:
         """Return the newest jobs first, without their requests, which may be long."""
         return await self._run(jobs.all_of, project, state=state, kind=kind, limit=limit)
 
+    async def job_counts(self) -> dict[tuple[JobKind, JobState], int]:
+        """Return how many jobs of each kind are in each state, of all projects."""
+        return await self._run(jobs.counts)
+
     async def attempts(self, job_id: str) -> list[Attempt]:
         """Return a job's attempts, the oldest first."""
         return await self._run(jobs.attempts_of, job_id)
@@ -357,33 +369,3 @@ class Catalog:
             await asyncio.wait([future])  # The transaction ends either way; who cancels may then rely on it.
             future.exception()  # Nobody waits for it any more; asking keeps asyncio from logging it.
             raise
-
-
-def engine_of(url: str) -> Engine:
-    """Return what connects to a database, which is not asked for anything yet."""
-    # What is stored has no place in a log, not even in that of an error.
-    engine = create_engine(url, pool_size=1 + _READERS, max_overflow=0, hide_parameters=True)
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _configure_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    driver_connection = connection.connection.driver_connection
-    assert driver_connection is not None
-    only_reads = connection.get_execution_options().get(_ONLY_READS, False)
-    # Take the write lock at once: a transaction that reads first and then writes could not wait for it.
-    driver_connection.execute("BEGIN" if only_reads else "BEGIN IMMEDIATE")
-
-
-def _configure_sqlite(connection: Any, _record: ConnectionPoolEntry) -> None:
-    assert isinstance(connection, sqlite3.Connection)
-    connection.isolation_level = None  # Transactions begin where SQLAlchemy says, not where Python guesses.
-    for pragma in (
-        f"busy_timeout = {_BUSY_TIMEOUT_MS}",
-        "journal_mode = WAL",
-        "synchronous = FULL",
-        "foreign_keys = ON",
-    ):
-        connection.execute(f"PRAGMA {pragma}")

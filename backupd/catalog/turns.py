@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import ColumnElement, or_, select
 
+from backupd.catalog.group_tables import grouped_backups
 from backupd.catalog.tables import backups, jobs
 from backupd.model import JobKind, JobState
 
@@ -16,9 +17,13 @@ def is_its_turn() -> ColumnElement[bool]:
     A deletion that has begun goes on. Nothing new can come to need its backup, so it waits for a time only.
     """
     other, of_other = jobs.alias("other"), backups.alias("of_other")
-    needed = (
+    named = other.join(of_other, other.c.backup_id == of_other.c.id)
+    grouped = other.join(grouped_backups, grouped_backups.c.job_id == other.c.id).join(
+        of_other, grouped_backups.c.backup_id == of_other.c.id
+    )
+    needed = [
         select(other.c.id)
-        .join(of_other, other.c.backup_id == of_other.c.id)
+        .select_from(joined)
         .where(
             other.c.state.in_(_UNFINISHED),
             other.c.kind != JobKind.DELETE,
@@ -26,5 +31,6 @@ def is_its_turn() -> ColumnElement[bool]:
         )
         .correlate(jobs)
         .exists()
-    )
-    return or_(jobs.c.kind != JobKind.DELETE, jobs.c.state != JobState.QUEUED, ~needed)
+        for joined in (named, grouped)
+    ]
+    return or_(jobs.c.kind != JobKind.DELETE, jobs.c.state != JobState.QUEUED, ~or_(*needed))

@@ -7,6 +7,7 @@ from typing import Any
 
 from backupd.cli.client import path_of
 from backupd.cli.command import Context, Noun, add_wait
+from backupd.cli.errors import InvalidInput
 from backupd.cli.extents import read_changed_extents
 from backupd.cli.waiting import started
 
@@ -42,7 +43,9 @@ def register(nouns: Any, shared: ArgumentParser) -> None:
 
 
 def _register_create(creating: ArgumentParser) -> None:
-    creating.add_argument("volume", help="name or id")
+    creating.add_argument(
+        "volume", nargs="+", help="name or id; of several, such as the disks of one machine, all are of one instant"
+    )
     creating.add_argument("--name", help="a name for the backup; without one its time")
     mode = creating.add_mutually_exclusive_group()
     mode.add_argument("--full", action="store_const", const="full", dest="mode", help="read everything")
@@ -66,18 +69,18 @@ def _register_create(creating: ArgumentParser) -> None:
 
 
 async def create(context: Context, arguments: Namespace) -> None:
-    """Back a volume up."""
+    """Back a volume up, or several at one instant."""
+    body = {"mode": arguments.mode, "name": arguments.name, "backup_type": arguments.backup_type}
+    if len(arguments.volume) > 1:
+        if arguments.parent is not None or arguments.changed_extents is not None:
+            raise InvalidInput("--parent and --changed-extents are for a backup of one volume")
+        answer = await context.client.post("/v1/backup-groups", {"volumes": arguments.volume, **body})
+        await started(context, answer, wait=arguments.wait)
+        return
     extents = None
     if arguments.changed_extents is not None:
         extents = read_changed_extents(arguments.changed_extents, context.stdin)
-    body = {
-        "volume": arguments.volume,
-        "mode": arguments.mode,
-        "name": arguments.name,
-        "parent": arguments.parent,
-        "changed_extents": extents,
-        "backup_type": arguments.backup_type,
-    }
+    body |= {"volume": arguments.volume[0], "parent": arguments.parent, "changed_extents": extents}
     await started(context, await context.client.post("/v1/backups", body), wait=arguments.wait)
 
 

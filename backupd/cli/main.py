@@ -14,6 +14,7 @@ from backupd.cli import (
     copies,
     health,
     jobs,
+    messages,
     offline,
     restores,
     targets,
@@ -25,7 +26,7 @@ from backupd.cli.command import Context
 from backupd.cli.errors import CommandError
 from backupd.cli.output import Output
 
-_NOUNS = (volumes, backup_types, targets, backups, restores, verifications, copies, condition, jobs, health)
+_NOUNS = (volumes, backup_types, targets, backups, restores, verifications, copies, condition, jobs, messages, health)
 _EPILOG = (
     "without a daemon: backupctl list --from URL --key FILE, backupctl restore --from URL --key FILE --to PATH; "
     "exit codes: 0 done, 1 the operation failed, 2 invalid input, 3 no daemon answers, 4 not found, "

@@ -64,6 +64,10 @@ async def started(context: Context, answer: dict[str, Any], *, wait: bool) -> No
         answer = {**answer, "job": job}
         if "backup" in answer:
             answer["backup"] = await context.client.get(path_of("backups", answer["backup"]["id"]))
+        if "backups" in answer:
+            answer["backups"] = [
+                await context.client.get(path_of("backups", backup["id"])) for backup in answer["backups"]
+            ]
     context.output.one(answer)
     if wait:
         check_succeeded(job)

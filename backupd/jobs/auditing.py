@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -117,7 +118,7 @@ def sample(
         wanted = -(-count // config.cover_within_backups)
     if config.cover_within_days:
         days = max(elapsed / timedelta(days=1), 0)
-        wanted = max(wanted, int(count * min(days / config.cover_within_days, 1)))
+        wanted = max(wanted, math.ceil(count * min(days / config.cover_within_days, 1)))
     if not wanted:
         return ()
     first = next_offset_bytes // chunk_size_bytes % count

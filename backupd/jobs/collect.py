@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
+from backupd.collection import CollectionReport, Condemned, CondemnedKind, Finding, Reason
 from backupd.errors import CorruptObject
 from backupd.jobs.enlisting import forget_writer
 from backupd.jobs.judging import first_judgement
@@ -20,7 +21,7 @@ from backupd.jobs.locks import Locks
 from backupd.jobs.resources import Resources
 from backupd.jobs.run import JobRun
 from backupd.jobs.sweep import Sweep, Tally
-from backupd.model import CollectionReport, Condemned, CondemnedKind, Finding, Job, Reason, RepositoryName
+from backupd.model import Job, RepositoryName
 from backupd.pipeline.mark import Marker
 from backupd.pipeline.marks import Marks
 from backupd.pipeline.progress import ProgressMeter

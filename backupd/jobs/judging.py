@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import Enum, auto
 
-from backupd.model import Condemned, CondemnedKind, Reason
+from backupd.collection import Condemned, CondemnedKind, Reason
 from backupd.pipeline.marks import MarkedPack, Marks
 
 

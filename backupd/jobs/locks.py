@@ -13,9 +13,10 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
+from backupd.collection import Condemned, CondemnedKind
 from backupd.errors import CorruptObject
 from backupd.jobs.resources import Resources
-from backupd.model import Condemned, CondemnedKind, RepositoryName
+from backupd.model import RepositoryName
 from backupd.pipeline.mark import Marker
 from backupd.pipeline.marks import Marks
 from backupd.pipeline.progress import ProgressMeter

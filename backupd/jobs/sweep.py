@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from backupd.catalog.condemnations import Root
+from backupd.collection import CollectionReport, Condemned, CondemnedKind, Finding, Reason
 from backupd.errors import CorruptObject
 from backupd.jobs.enlisting import SPARE_BYTES, foreign_writers, keep_spare
 from backupd.jobs.judging import Fate, last_judgement
 from backupd.jobs.resources import Resources
-from backupd.model import CollectionReport, Condemned, CondemnedKind, Finding, Reason, RepositoryName
+from backupd.model import RepositoryName
 from backupd.pipeline.compact import Compactor
 from backupd.pipeline.mark import Marker
 from backupd.pipeline.marks import Marks

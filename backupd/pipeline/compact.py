@@ -10,8 +10,8 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from backupd.collection import Condemned
 from backupd.errors import CorruptObject
-from backupd.model import Condemned
 from backupd.pipeline.budget import ByteBudget
 from backupd.pipeline.fetch import fetch_ranges, frames_in, named, read_again_if_corrupt
 from backupd.pipeline.marks import Marks

@@ -12,7 +12,8 @@ from sqlalchemy import Connection, Engine, select
 
 from backupd.application import Application, build_application
 from backupd.catalog import rows
-from backupd.catalog.store import Catalog, engine_of
+from backupd.catalog.engine import engine_of
+from backupd.catalog.store import Catalog
 from backupd.catalog.tables import jobs
 from backupd.config import Config, DaemonConfig, PathsConfig, RetentionConfig, TargetConfig
 from backupd.model import Backup, Job, JobState, Volume

@@ -26,7 +26,17 @@ def frozen(mount: Path, *, timeout_s: float) -> Iterator[None]:
     SourceUnreadable when it cannot be frozen, SourceBusy when that or what is done meanwhile takes too long.
     The file system that this process logs, or clones, to must never be frozen.
     """
-    command = [sys.executable, "-I", "-S", str(_PROGRAM), str(mount), str(timeout_s)]
+    with holding(_PROGRAM, str(mount), timeout_s=timeout_s, answer_timeout_s=timeout_s):
+        yield
+
+
+@contextmanager
+def holding(program: Path, what: str, *, timeout_s: float, answer_timeout_s: float) -> Iterator[None]:
+    """Let one of our programs hold ``what``: it says "frozen", and lets go when its standard input ends.
+
+    As ``frozen``. The program has ``answer_timeout_s`` to say so, or what is wrong.
+    """
+    command = [sys.executable, "-I", "-S", str(program), what, str(timeout_s)]
     process = subprocess.Popen(  # noqa: S603 - our own program, and a path that the operator allows
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
     )
@@ -34,16 +44,16 @@ def frozen(mount: Path, *, timeout_s: float) -> Iterator[None]:
     assert process.stdout is not None
     with process.stdin, process.stdout:
         try:
-            answer = _answer(process.stdout.fileno(), timeout_s)
+            answer = _answer(process.stdout.fileno(), answer_timeout_s)
             if answer != b"frozen":
-                raise SourceUnreadable(f"{mount} cannot be frozen: {answer.decode(errors='replace')}")
+                raise SourceUnreadable(f"{what} cannot be frozen: {answer.decode(errors='replace')}")
             yield
         finally:
             process.stdin.close()
             # One that still waits for writers cannot be stopped: it thaws at once when it has its way.
             is_over = _ended(process) == 0
         if not is_over:
-            raise SourceBusy(f"{mount} was frozen for less than it took: {timeout_s} s were up")
+            raise SourceBusy(f"{what} was frozen for less than it took: {timeout_s} s were up")
 
 
 def _answer(descriptor: int, timeout_s: float) -> bytes:

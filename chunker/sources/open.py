@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from chunker.errors import InvalidAddress, SourceMisconfigured
 from chunker.extents import Extent
 from chunker.sources.address import Address
-from chunker.sources.base import Source
+from chunker.sources.base import PointInTime, Source
 from chunker.sources.extents import GivenExtents
 from chunker.sources.file import FileSource
 
@@ -25,6 +25,17 @@ class Kind(Protocol):
 
     def open(self, address: Address, *, allow_live: bool, direct_io: bool) -> Source:
         """Return the source at an address that ``check`` lets pass. SourceError."""
+
+
+@runtime_checkable
+class GroupKind(Kind, Protocol):
+    """A kind that can take points in time of several volumes at one and the same instant."""
+
+    def check_group(self, addresses: Sequence[Address]) -> None:
+        """InvalidAddress unless that can be done of these addresses, each of which ``check`` lets pass."""
+
+    def open_group(self, addresses: Sequence[Address]) -> Sequence[PointInTime]:
+        """Take a point in time of each, all of one instant, or of none. As ``Source.open``."""
 
 
 MakeKind = Callable[[Mapping[str, Any]], Kind]
@@ -66,6 +77,28 @@ class Sources:
         kind.check(address)
         opened = kind.open(address, allow_live=allow_live, direct_io=direct_io)
         return opened if changed_extents is None else GivenExtents(opened, changed_extents)
+
+    def check_group(self, sources: Sequence[str]) -> None:
+        """InvalidAddress unless points in time of all ``sources`` can be of one instant. Blocks."""
+        addresses = [Address.parse(source) for source in sources]
+        self._group_kind(addresses).check_group(addresses)
+
+    def open_group(self, sources: Sequence[str]) -> Sequence[PointInTime]:
+        """Take a point in time of each, all of one instant. InvalidAddress, SourceError. Blocks."""
+        addresses = [Address.parse(source) for source in sources]
+        for address in addresses:
+            self._kind(address).check(address)
+        return self._group_kind(addresses).open_group(addresses)
+
+    def _group_kind(self, addresses: Sequence[Address]) -> GroupKind:
+        kinds = {address.kind for address in addresses}
+        kind = self._kind(addresses[0])
+        if len(kinds) != 1 or not isinstance(kind, GroupKind):
+            able = [name for name, one in self._kinds.items() if isinstance(one, GroupKind)]
+            known = ", ".join(sorted(kinds))
+            expected = f"expected volumes of one of {', '.join(able) or 'none'}, which can be frozen at one instant"
+            raise InvalidAddress(f"{expected}; these are of {known}")
+        return kind
 
     def _kind(self, address: Address) -> Kind:
         if address.kind in self._kinds:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 
@@ -19,10 +18,9 @@ from targets.errors import Misconfigured, TargetError, TimedOut, Unavailable
 CONNECTIONS_MAX = 1024
 # A body up to this size goes out in one piece with its headers: copying it costs less than a second system call.
 _SMALL_BYTES = 64 * 1024
-# A piece of a larger body that is handed over at a time. From 3.12 on a transport refers to what it has not sent yet
-# instead of copying it, and would go on reading the caller's buffer after a cancellation.
+# A piece of a larger body that is handed over at a time, as a copy: transports of uvloop, and of asyncio from
+# Python 3.12 on, refer to what they have not sent yet, so would read the caller's buffer after a cancellation.
 _PIECE_BYTES = 256 * 1024
-_TRANSPORT_COPIES = sys.version_info < (3, 12)
 _READ_BUFFER_BYTES = 1024 * 1024
 
 
@@ -91,9 +89,13 @@ class HttpClient:
 async def read_into(response: aiohttp.ClientResponse, buffer: memoryview) -> int:
     """Fill ``buffer`` from the body as far as it goes and return how far that is."""
     filled = 0
-    while filled < buffer.nbytes and (piece := await response.content.read(buffer.nbytes - filled)):
-        buffer[filled : filled + len(piece)] = piece
-        filled += len(piece)
+    while filled < buffer.nbytes:
+        piece, _ = await response.content.readchunk()  # What has come in one piece: read() would join several of them.
+        if not piece and response.content.at_eof():
+            break
+        end = min(filled + len(piece), buffer.nbytes)
+        buffer[filled:end] = memoryview(piece)[: end - filled]
+        filled = end
     return filled
 
 
@@ -135,14 +137,13 @@ class _Pieces(Payload):
         self._size = len(around[0]) + view.nbytes + len(around[1])
         self._around = around
         self._view = view
-        self._piece = view[:0]
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         await writer.write(self._around[0])
         for start in range(0, self._view.nbytes, _PIECE_BYTES):
-            self._piece.release()
-            self._piece = self._view[start : start + _PIECE_BYTES]
-            await writer.write(self._piece if _TRANSPORT_COPIES else bytes(self._piece))
+            with self._view[start : start + _PIECE_BYTES] as piece:
+                copy = bytes(piece)
+            await writer.write(copy)
             await asyncio.sleep(0)  # The transport may take everything at once; others want their turn.
         await writer.write(self._around[1])
 
@@ -154,7 +155,6 @@ class _Pieces(Payload):
         return ""
 
     def let_go(self) -> None:
-        self._piece.release()
         self._view.release()
 
 

@@ -21,8 +21,11 @@ def test_benchmark_measures_objects_and_backups(tmp_path: Path, capsys: pytest.C
     assert rows == [(job, size, n) for size in (1 << 20, 1 << 16) for n in (1, 3) for job in ("put", "get")]
     (backup,) = written["backups"]
     assert [cost["requests"] > 0 and cost["sent_bytes"] > 0 for cost in backup["rounds"][0]] == [True, True]
+    (profile,) = written["profiles"]
+    assert profile["taken_s"]["chunks"] > 0
     printed = capsys.readouterr().out
     assert printed.count("\nfile ") == len(rows) + 1
+    assert "\nthe server " in printed
     assert [path.name for path in tmp_path.iterdir()] == ["figures.json"]
 
 

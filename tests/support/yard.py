@@ -16,6 +16,7 @@ from backupd.catalog.collections import Collections
 from backupd.catalog.store import Catalog
 from backupd.catalog.tables import backup_copies, backups
 from backupd.clock import Clock
+from backupd.collection import CollectionReport
 from backupd.config import AuditConfig
 from backupd.jobs.backup import BackupBody
 from backupd.jobs.collect import CollectBody
@@ -26,18 +27,7 @@ from backupd.jobs.replicate import ReplicateBody
 from backupd.jobs.resources import Resources
 from backupd.jobs.run import JobRun
 from backupd.jobs.worker import JobBody
-from backupd.model import (
-    Backup,
-    BackupMode,
-    BackupState,
-    CollectionReport,
-    Job,
-    JobKind,
-    JobState,
-    Progress,
-    RepositoryName,
-    Volume,
-)
+from backupd.model import Backup, BackupMode, BackupState, Job, JobKind, JobState, Progress, RepositoryName, Volume
 from backupd.pipeline.workers import Workers
 from backupd.repository import condemned, layout
 from backupd.repository.condemned import Condemnation

@@ -9,7 +9,7 @@ from backupd.api.body import read_body
 from backupd.api.context import project_of, services
 from backupd.api.query import check_query
 from backupd.api.v1.description import described
-from backupd.application.backups import NewBackup, NewHold
+from backupd.application.backups import NewBackup, NewGroup, NewHold
 
 routes = web.RouteTableDef()
 
@@ -26,6 +26,16 @@ async def create(request: web.Request) -> web.Response:
     headers = {"Location": f"/v1/backups/{backup.id}"}
     body = {"backup": views.backup(backup), "job": views.job(job)}
     return web.json_response(body, status=202, headers=headers)
+
+
+@routes.post("/v1/backup-groups")
+@described(NewGroup, status=202)
+async def create_group(request: web.Request) -> web.Response:
+    """Start backups of several volumes at one instant."""
+    new = await read_body(request, NewGroup)
+    backups, job = await services(request).backups.create_group(project_of(request), new)
+    body = {"backups": [views.backup(one) for one in backups], "job": views.job(job)}
+    return web.json_response(body, status=202, headers={"Location": f"/v1/jobs/{job.id}"})
 
 
 @routes.get("/v1/backups")
@@ -45,7 +55,8 @@ async def show(request: web.Request) -> web.Response:
     condition = await services(request).condition.of_backup(project_of(request), backup.id)
     held = await services(request).backups.held(backup)
     copies = await services(request).copies.of(backup.id)
-    return web.json_response({**views.backup(backup, copies, condition=condition), "hold": views.hold(held)})
+    more = {"hold": views.hold(held), "taken_with": await services(request).backups.taken_with(backup)}
+    return web.json_response({**views.backup(backup, copies, condition=condition), **more})
 
 
 @routes.put("/v1/backups/{id}/hold")

@@ -13,6 +13,13 @@ _REASONS = {
     "source.busy": ("something is writing to the volume.", "Detach the volume, or back up a snapshot of it."),
     "source.changed": ("the volume was written to or replaced meanwhile.", "Back up a snapshot of it."),
     "source": ("the volume cannot be read.", _ASK),
+    "tracking.wrong": (
+        (
+            "what told the changes of the volume has left some out. The backup that found it has read everything, and "
+            "those since that range was last looked at are suspect."
+        ),
+        "Restore from one that is not suspect if you can.",
+    ),
     "destination.busy": ("something else uses the volume.", "Detach the volume and try again."),
     "destination.too_small": ("the volume is smaller than the backup.", "Extend the volume, or restore to a new one."),
     "destination.full": ("there is no space left where the volumes are.", _ASK),
@@ -35,6 +42,7 @@ _ACTIONS = {
     "VOLUME_VOLUME_BACKUP_016": "import backup record",
     "VOLUME_VOLUME_SNAPSHOT_012": "create snapshot",
     "VOLUME_VOLUME_003": "create volume",
+    "VOLUME_BACKUP_TRACKING": "rely on changed-block tracking",
 }
 
 

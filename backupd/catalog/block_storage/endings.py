@@ -83,14 +83,22 @@ def _leave_message(connection: Connection, job: Job, failure: Failure, now: date
         if job.kind is not JobKind.CLONE or field is None:
             return
         (resource_type, event), resource_id = _CLONED[field], job.request[field]
+    # The code and not the message, which is the operator's: it names files and devices.
+    leave_message(connection, job.project, (resource_type, resource_id), event, failure.code, now)
+
+
+def leave_message(
+    connection: Connection, project: str, resource: tuple[str, str], event: str, code: str, now: datetime
+) -> None:
+    """Tell a project what happened to a resource, which is a type and an id."""
+    resource_type, resource_id = resource
     values = {
         "id": str(uuid4()),
-        "project": job.project,
+        "project": project,
         "resource_type": resource_type,
         "resource_id": resource_id,
         "event_id": f"{event}_{_DETAIL}",
-        # The code and not the message, which is the operator's: it names files and devices.
-        "text": failure.code,
+        "text": code,
         "created_at": now,
         "expires_at": now + MESSAGE_LIFE,
     }

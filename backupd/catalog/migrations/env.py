@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from alembic import context
 
-import backupd.catalog.condition_tables  # noqa: F401 - it adds its tables to the metadata
+import backupd.catalog.condition_tables
+import backupd.catalog.group_tables  # noqa: F401 - they add their tables to the metadata
 from backupd.catalog.tables import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True)

@@ -8,6 +8,7 @@ overwritten. When copying fails there, the guest's write fails, so all the space
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ def prepare(qmp: Qmp, disk: Disk, space: Space, *, by_filter: bool) -> None:
     path = disk.fleece_path(space.directory)
     size_bytes = disk.size_bytes if by_filter else 0
     _create(qmp, disk, driver="file", filename=str(path), size=size_bytes)
+    with suppress(PermissionError):  # It is QEMU's. Before anything is in it: QEMU lets everybody read what it makes.
+        path.chmod(0o600)
     file = {"driver": "file", "filename": str(path), "discard": "unmap"}
     if by_filter:
         qmp.run("blockdev-add", node_name=disk.name(FLEECE), **file)

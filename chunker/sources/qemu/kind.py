@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -16,7 +16,7 @@ from chunker.sources.options import read_options
 from chunker.sources.qemu.disk import Wanted
 from chunker.sources.qemu.fleecing import Space
 from chunker.sources.qemu.monitor import Monitor
-from chunker.sources.qemu.source import Fleecing, QemuSource, Site
+from chunker.sources.qemu.source import Fleecing, QemuPoint, QemuSource, Site, open_group
 from chunker.sources.sockets import check_socket
 
 _PREFIX = re.compile(r"[a-z][a-z0-9.-]{0,63}")
@@ -62,27 +62,50 @@ class QemuKind:
         for name, path in sockets.items():
             check_socket(name, path, self._options.sockets, key="sources.qemu.sockets")
 
+    def check_group(self, addresses: Sequence[Address]) -> None:
+        if len({str(Path(address.path).resolve()) for address in addresses}) != 1:
+            raise InvalidAddress("expected disks of one QEMU, with one monitor")
+        if len({self._wanted(address) for address in addresses}) != len(addresses):
+            raise InvalidAddress("expected each disk once")
+        self._site(addresses)
+
+    def open_group(self, addresses: Sequence[Address]) -> Sequence[QemuPoint]:
+        return open_group(self._site(addresses), [self._wanted(address) for address in addresses])
+
     def open(self, address: Address, *, allow_live: bool, direct_io: bool) -> Source:
+        return QemuSource(self._site([address]), self._wanted(address))
+
+    def _wanted(self, address: Address) -> Wanted:
+        return Wanted(node=address.options.get("node"), device=address.options.get("device"))
+
+    def _site(self, addresses: Sequence[Address]) -> Site:
         options = self._options
-        site = Site(
-            monitor=self._monitor(address.path),
+        return Site(
+            monitor=self._monitor(addresses[0].path),
             space=Space(directory=Path(options.fleecing_dir), is_reserved=options.reserve),
             fleecing=cast(Fleecing, options.fleecing),
             prefix=options.bitmap_prefix,
             granularity_bytes=options.granularity_bytes,
-            nbd_socket=address.options.get("nbd"),
-            agent=address.options.get("agent"),
+            nbd_socket=_common("nbd", addresses),
+            agent=_common("agent", addresses),
             freeze_timeout_s=options.freeze_timeout_s,
             effort=Effort(
                 connections_max=options.connections_max, requests_max=options.requests_max, timeout_s=options.timeout_s
             ),
         )
-        return QemuSource(site, Wanted(node=address.options.get("node"), device=address.options.get("device")))
 
     def _monitor(self, path: str) -> Monitor:
         real = str(Path(path).resolve())
         # setdefault is one step for the interpreter, so two threads get the same.
         return self._monitors.setdefault(real, Monitor(real, timeout_s=self._options.timeout_s))
+
+
+def _common(option: str, addresses: Sequence[Address]) -> str | None:
+    """Return what those addresses say that say anything. InvalidAddress when they differ."""
+    said = {address.options[option] for address in addresses if option in address.options}
+    if len(said) > 1:
+        raise InvalidAddress(f"option {option}: expected the same for all disks")
+    return said.pop() if said else None
 
 
 def _check(options: QemuOptions) -> None:

@@ -11,8 +11,10 @@ from typing import Any, Literal
 from chunker.errors import SourceChanged, SourceError, SourceMissing
 from chunker.extents import Extent, between, clip, subtract
 from chunker.sources.base import Changes, ParentPoint
+from chunker.sources.gathered import gather
 from chunker.sources.nbd import wire
 from chunker.sources.nbd.client import Client, Effort
+from chunker.sources.nbd.place import Place
 from chunker.sources.nbd.source import data_extents, read_into, status
 from chunker.sources.qemu import disk as disks
 from chunker.sources.qemu import fleecing, server
@@ -20,7 +22,6 @@ from chunker.sources.qemu.agent import quiesced
 from chunker.sources.qemu.chain import CHAIN_MAX, Chain, merged
 from chunker.sources.qemu.disk import CHANGES, EXPORT, Disk, Wanted
 from chunker.sources.qemu.fleecing import Space
-from chunker.sources.qemu.gathered import gather
 from chunker.sources.qemu.monitor import Monitor, checking, translated
 from chunker.sources.qemu.qmp import Qmp, QmpError, QmpLost, action
 
@@ -69,7 +70,7 @@ class QemuSource:
 
 
 def open_group(site: Site, wanted: Sequence[Wanted]) -> list[QemuPoint]:
-    """Freeze several disks of one QEMU at one and the same instant. As ``QemuSource.open``."""
+    """Freeze several disks of one QEMU at one and the same instant, by jobs. As ``QemuSource.open``."""
     what = f"{', '.join(map(str, wanted))} of {site.monitor.path}"
     with translated(what, lost=SourceMissing), site.monitor.talk() as qmp, ExitStack() as undo:
         found = [disks.find(qmp, one) for one in wanted]
@@ -77,7 +78,7 @@ def open_group(site: Site, wanted: Sequence[Wanted]) -> list[QemuPoint]:
             site.monitor.take(disk.node, disk)
             undo.callback(site.monitor.give_back, disk.node)
             disks.clean(qmp, disk, site.space.directory)
-        attempts = [_attempt(qmp, disk, site) for disk in found]
+        attempts = [_attempt(qmp, disk, site, is_alone=len(found) == 1) for disk in found]
         for attempt in attempts:
             undo.callback(_undo, qmp, attempt, site)
         warning = _freeze(qmp, attempts, site)
@@ -90,7 +91,7 @@ def open_group(site: Site, wanted: Sequence[Wanted]) -> list[QemuPoint]:
     return points
 
 
-def _attempt(qmp: Qmp, disk: Disk, site: Site) -> _Attempt:
+def _attempt(qmp: Qmp, disk: Disk, site: Site, *, is_alone: bool) -> _Attempt:
     chain = Chain.of(disks.find(qmp, Wanted(node=disk.node)).shown, prefix=site.prefix)
     lost = chain.broken()
     if len(chain.bitmaps) >= CHAIN_MAX:
@@ -98,9 +99,11 @@ def _attempt(qmp: Qmp, disk: Disk, site: Site) -> _Attempt:
         gone = [action("block-dirty-bitmap-remove", node=disk.node, name=one.name) for one in chain.bitmaps]
         qmp.transaction(gone)
         chain = replace(chain, bitmaps=())
-    can_filter = disk.qom_path is not None and qmp.version >= _FILTER_SINCE
+    # Filters are no part of a transaction: of several disks each would be frozen at an instant of its own.
+    can_filter = is_alone and disk.qom_path is not None and qmp.version >= _FILTER_SINCE
     if site.fleecing == "filter" and not can_filter:
-        raise QmpError(f"node {disk.node}: fleecing = filter needs QEMU 7.1 and a device of a guest that uses the node")
+        needed = "QEMU 7.1, a device of a guest that uses the node, and no other disk at the same instant"
+        raise QmpError(f"node {disk.node}: fleecing = filter needs {needed}")
     by_filter = can_filter and site.fleecing != "job"
     return _Attempt(disk=disk, chain=chain, bitmap=chain.next_name(), by_filter=by_filter, lost=lost)
 
@@ -112,20 +115,18 @@ def _freeze(qmp: Qmp, attempts: Sequence[_Attempt], site: Site) -> str | None:
     starts = [_start_bitmap(one, site) for one in attempts]
     stops = [stop for one in attempts for stop in _stop_bitmaps(one)]
     jobs = [fleecing.job_action(one.disk) for one in attempts if not one.by_filter]
-    filters = [one.disk for one in attempts if one.by_filter]
-    with quiesced(site.agent, timeout_s=site.freeze_timeout_s) as warning:
-        if not filters:
+    with quiesced(site.agent, timeout_s=site.freeze_timeout_s) as quiet:
+        if jobs:
             qmp.transaction([*starts, *stops, *jobs])
-            return warning
-        # A filter is no part of a transaction. So the new bitmaps start before it and the old ones stop after it:
-        # what is written in between is in both. Several disks are of one instant when the guest stands still.
-        with _standing_still(qmp, is_needed=len(attempts) > 1):
-            qmp.transaction([*starts, *jobs])
-            for disk in filters:
-                fleecing.insert_filter(qmp, disk)
-        if stops:
-            qmp.transaction(stops)
-        return warning
+        else:
+            # A filter is no part of a transaction. So the new bitmap starts before it and the old ones stop after
+            # it: what is written in between is in both.
+            qmp.transaction(starts)
+            for attempt in attempts:
+                fleecing.insert_filter(qmp, attempt.disk)
+            if stops:
+                qmp.transaction(stops)
+    return quiet.problem
 
 
 def _start_bitmap(attempt: _Attempt, site: Site) -> dict[str, Any]:
@@ -141,23 +142,6 @@ def _start_bitmap(attempt: _Attempt, site: Site) -> dict[str, Any]:
 def _stop_bitmaps(attempt: _Attempt) -> list[dict[str, Any]]:
     names = attempt.chain.recording()
     return [action("block-dirty-bitmap-disable", node=attempt.disk.node, name=name) for name in names]
-
-
-class _standing_still:  # noqa: N801 - a context manager, used as a function
-    """A guest that does not run while the context lasts."""
-
-    def __init__(self, qmp: Qmp, *, is_needed: bool) -> None:
-        self._qmp = qmp
-        self._is_needed = is_needed
-
-    def __enter__(self) -> None:
-        self._is_needed = self._is_needed and self._qmp.run("query-status")["running"]
-        if self._is_needed:
-            self._qmp.run("stop")
-
-    def __exit__(self, *_: object) -> None:
-        if self._is_needed:
-            self._qmp.run("cont")
 
 
 def _point(qmp: Qmp, attempt: _Attempt, site: Site, warning: str | None) -> QemuPoint:
@@ -270,18 +254,21 @@ class QemuPoint:
 
     def _dirty(self, names: Iterable[str]) -> tuple[Extent, ...]:
         """Return what the union of bitmaps shows as changed. SourceUnreadable."""
-        with translated(self._what), self._site.monitor.talk() as qmp:
-            name, node = self._disk.name(CHANGES), self._disk.node
-            qmp.transaction(merged(names, into=name, node=node))
+        name, node = self._disk.name(CHANGES), self._disk.node
+        with translated(self._what):
+            with self._site.monitor.talk() as qmp:
+                qmp.transaction(merged(names, into=name, node=node))
+                place = self._exported(qmp, name)
             try:
-                return self._exported(qmp, name)
+                return self._told(place, name)  # Which may take long, so that others may have the monitor meanwhile.
             finally:
-                disks.drop_export(qmp, name)
-                qmp.run("block-dirty-bitmap-remove", node=node, name=name)
+                with self._site.monitor.talk() as qmp:
+                    disks.drop_export(qmp, name)
+                    qmp.run("block-dirty-bitmap-remove", node=node, name=name)
 
-    def _exported(self, qmp: Qmp, bitmap: str) -> tuple[Extent, ...]:
+    def _exported(self, qmp: Qmp, bitmap: str) -> Place:
         site, disk = self._site, self._disk
-        place = server.export(
+        return server.export(
             qmp,
             monitor=site.monitor.path,
             directory=site.space.directory,
@@ -290,8 +277,10 @@ class QemuPoint:
             node=fleecing.frozen_node(disk, by_filter=self._attempt.by_filter),
             bitmaps=[{"node": disk.node, "name": bitmap}],
         )
+
+    def _told(self, place: Place, bitmap: str) -> tuple[Extent, ...]:
         context = wire.bitmap_context(bitmap)
-        client = Client(place, [context], tls=None, effort=site.effort)
+        client = Client(place, [context], tls=None, effort=self._site.effort)
         try:
             if context not in client.export.contexts.values():
                 raise QmpError(f"the NBD server does not show bitmap {bitmap}")

@@ -5,7 +5,7 @@ objects. Without, it looks at each object and answers to the byte. So the map is
 objects that it names are looked at.
 
 What librbd has got wrong so far decides how the map is asked. Always about the whole image: it told wrong offsets
-for a part of an object (ceph/ceph#44483), and extents out of order (#45601), which ``merge`` puts right. And never
+for a part of an object (ceph/ceph#44483), and extents out of order (#45601), which ``clip`` puts right. And never
 across a snapshot of a time when the image was smaller: what was cut off and added again is missing then, as
 ``tests/integration/sources`` shows with 16.2.15.
 """
@@ -18,9 +18,11 @@ from collections.abc import Iterator
 
 import rbd
 
-from chunker.extents import Extent, between, clip, merge
+from chunker.extents import Extent, between, clip
+from chunker.sources.gathered import gather
 from chunker.sources.rbd.snapshots import Snapshot
 
+_EXACT_BYTES = 1024**3  # Asked about to the byte at once: at most so many answers are in memory.
 _WINDOW_BYTES = 16 * 1024**3
 _WINDOWS_MAX = 4
 
@@ -38,7 +40,16 @@ def changed(
     whole = (Extent(0, size_bytes),)
     is_fast = is_fast and not _was_smaller(image, since, until)
     touched = _asked(image, since.name, whole[0], whole_object=True) if is_fast else whole
-    return merge(extent for part in touched for extent in _asked(image, since.name, part, whole_object=False))
+    parts = (part for extent in touched for part in _cut(extent))
+    return gather(extent for part in parts for extent in _asked(image, since.name, part, whole_object=False))
+
+
+def _cut(extent: Extent) -> Iterator[Extent]:
+    position = extent.offset_bytes
+    while position < extent.end_bytes:
+        end = min((position // _EXACT_BYTES + 1) * _EXACT_BYTES, extent.end_bytes)
+        yield between(position, end)
+        position = end
 
 
 def _was_smaller(image: rbd.Image, since: Snapshot, until: Snapshot) -> bool:
@@ -89,7 +100,11 @@ def _asked(
     found: list[Extent] = []
 
     def add(offset_bytes: int, length_bytes: int, exists: bool) -> None:  # noqa: FBT001 - a callback
-        if exists or with_holes:
+        if not exists and not with_holes:
+            return
+        if found and found[-1].end_bytes == offset_bytes:
+            found[-1] = between(found[-1].offset_bytes, offset_bytes + length_bytes)
+        else:
             found.append(Extent(offset_bytes, length_bytes))
 
     if within.length_bytes:

@@ -13,6 +13,7 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from chunker.extents import Extent, between, merge
+from chunker.sources.gathered import gather
 
 _FS_IOC_FIEMAP = 0xC020660B
 _SYNC = 1
@@ -41,14 +42,14 @@ def differences(old: int, new: int, *, old_size_bytes: int, size_bytes: int) -> 
     digest = blake2b()
     before = _pieces(_mapped(old, digest), size_bytes)
     after = _pieces(_mapped(new), size_bytes)
-    found = [*_unequal(before, after, size_bytes), between(old_size_bytes, size_bytes)]
+    found = gather(_unequal(before, after, size_bytes))
     # Blocks that moved during the walk might have left a place that others took.
     again = blake2b()
     for _ in _mapped(old, again):
         pass
     if digest.digest() != again.digest():
         raise MapsMoved
-    return merge(found)
+    return merge((*found, between(old_size_bytes, size_bytes)))
 
 
 def _unequal(before: Iterator[_Piece], after: Iterator[_Piece], size_bytes: int) -> Iterator[Extent]:

@@ -18,7 +18,7 @@ from chunker.sources.qemu.source import QemuSource, Site
 from chunker.testing import opened, read
 from tests.support.daemon import Place, serving
 from tests.support.qemu import SECTION
-from tests.support.servers.virtual_machine import DEVICE, MakeVirtualMachine, VirtualMachine
+from tests.support.servers.virtual_machine import DEVICE, SECOND_DEVICE, MakeVirtualMachine, VirtualMachine
 
 SIZE_BYTES = 48 * 1024 * 1024
 BLOCKS = SIZE_BYTES // 65536
@@ -51,6 +51,25 @@ async def test_p1_exact_backups_of_a_guest_that_runs_have_the_checksum_that_it_c
         assert hashlib.sha256(restored.read_bytes()).hexdigest() == computed
         machine.stop()
         assert full["read_as"] == "whole"
+
+
+async def test_p1_exact_disks_of_one_guest_are_backed_up_at_one_instant(
+    tmp_path: Path, make_virtual_machine: MakeVirtualMachine
+) -> None:
+    """The guest writes each number to its first disk, and then to its second."""
+    machine = make_virtual_machine(1024 * 1024, disks=2)
+    async with serving(Place(tmp_path, more=SECTION.format(root=machine.directory))) as daemon:
+        for device in (DEVICE, SECOND_DEVICE):
+            await daemon.add_source(f"qemu+qmp://{machine.monitor}?device={device}", name=device)
+        machine.ask("PAIR 0 60")
+        for _ in range(3):
+            numbers = []
+            for backup in await daemon.back_up_group([DEVICE, SECOND_DEVICE]):
+                restored = await daemon.restore(backup, daemon.place.restores / backup["id"])
+                numbers.append(int(restored.read_bytes()[:512].replace(b"\0", b"") or b"0"))
+            assert numbers[0] - numbers[1] in (0, 1)
+        machine.ask("WAIT")
+        machine.stop()
 
 
 def test_a_full_fleecing_image_fails_the_backup_and_not_the_guest(

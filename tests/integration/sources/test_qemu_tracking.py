@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -163,6 +164,12 @@ def test_what_a_dead_client_left_is_taken_down_by_the_next_one(daemon: StorageDa
     with opened(make_qemu_source(daemon)) as point:
         read(point, Extent(0, 4096))
     assert daemon.traces() == []
+
+
+def test_nobody_else_may_read_what_a_guest_overwrites(daemon: StorageDaemon) -> None:
+    with opened(make_qemu_source(daemon)):
+        (path,) = daemon.fleecing.glob("fleece-*")
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_two_attempts_at_one_disk_do_not_meet(daemon: StorageDaemon) -> None:

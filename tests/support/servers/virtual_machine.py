@@ -20,6 +20,7 @@ from tests.support.servers.process import Missing, ServerProcess
 KERNEL = Path(sys.prefix) / "kernel"
 BUSYBOX = Path("/bin/busybox")
 DEVICE, NODE = "vd0", "disk0"
+SECOND_DEVICE = "vd1"
 _BOOT_TIMEOUT_S = 50
 _APPLETS = ("sh", "mount", "insmod", "dd", "sync", "sleep", "sha256sum", "tr", "poweroff", "cut", "stty")
 # One command a line on the serial console, with a number; its answer is a line with OK and that number.
@@ -37,6 +38,15 @@ while read -r number what at count byte; do
     BUSY) (i=0; while [ $i -lt $count ]; do
         dd if=/dev/urandom of=/dev/vda bs=65536 seek=$((i * 7919 % at)) count=1 conv=notrunc,fsync 2>/dev/null
         i=$((i + 1)); done) & echo "OK $number.";;
+    LOOP) [ -f /r ] || dd if=/dev/urandom of=/r bs=1048576 count=4 2>/dev/null
+      end=$(($(cut -d. -f1 /proc/uptime) + count)); i=0
+      while [ $(cut -d. -f1 /proc/uptime) -lt $end ]; do
+        dd if=/r of=/dev/vda bs=1048576 seek=$((i * 13 % at)) count=4 oflag=direct conv=notrunc 2>/dev/null
+        i=$((i + 1))
+      done; echo "OK $number.$i";;
+    PAIR) (i=0; while [ $i -lt $count ]; do i=$((i + 1)); for disk in /dev/vda /dev/vdb; do
+        printf '%-512s' $i | dd of=$disk bs=512 count=1 iflag=fullblock oflag=direct conv=notrunc 2>/dev/null
+        done; done) & echo "OK $number.";;
     WAIT) wait; echo "OK $number.";;
     OFF) sync; echo "OK $number."; poweroff -f;;
   esac
@@ -45,9 +55,9 @@ done
 
 
 class VirtualMachine:
-    """Its disk is the node ``NODE`` of the device ``DEVICE``."""
+    """Its disk is the node ``NODE`` of the device ``DEVICE``; a second one is that of ``SECOND_DEVICE``."""
 
-    def __init__(self, directory: Path, size_bytes: int) -> None:
+    def __init__(self, directory: Path, size_bytes: int, *, disks: int = 1) -> None:
         for what in (Path(shutil.which("qemu-system-x86_64") or "qemu-system-x86_64"), KERNEL / "vmlinuz", BUSYBOX):
             if not what.exists():
                 raise Missing(f"{what} is missing: make servers")
@@ -55,12 +65,14 @@ class VirtualMachine:
         self.monitor = directory / "monitor.sock"
         self.fleecing = directory / "fleecing"
         self.fleecing.mkdir()
-        self.image = directory / "disk.qcow2"
+        self._images = [directory / f"disk{number}.qcow2" for number in range(disks)]
+        self.image = self._images[0]
         self._console = directory / "console.sock"
         self._line: socket.socket | None = None
         self._received = b""
         self._numbers = itertools.count(1)
-        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(self.image), str(size_bytes)], check=True)
+        for image in self._images:
+            subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(image), str(size_bytes)], check=True)
         _make_initramfs(directory)
         self._process = ServerProcess(
             "virtual-machine",
@@ -121,14 +133,17 @@ class VirtualMachine:
         return True
 
     def _command(self) -> list[str]:
-        disk = f"driver=qcow2,node-name={NODE},discard=unmap,file.driver=file,file.filename={self.image}"
+        disks = []
+        for number, image in enumerate(self._images):
+            node = f"driver=qcow2,node-name=disk{number},discard=unmap,file.driver=file,file.filename={image}"
+            disks += ["-blockdev", node, "-device", f"virtio-blk-pci,id=vd{number},drive=disk{number}"]
         return [
             *("qemu-system-x86_64", "-accel", "tcg", "-m", "192", "-nodefaults", "-no-user-config"),
             *("-display", "none", "-no-reboot", "-kernel", str(KERNEL / "vmlinuz")),
             *("-initrd", str(self.directory / "initramfs"), "-append", "console=ttyS0 quiet panic=-1"),
             *("-serial", f"unix:{self._console},server=on,wait=off"),
             *("-qmp", f"unix:{self.monitor},server=on,wait=off"),
-            *("-blockdev", disk, "-device", f"virtio-blk-pci,id={DEVICE},drive={NODE}"),
+            *disks,
         ]
 
 
@@ -149,19 +164,19 @@ def _make_initramfs(directory: Path) -> None:
         subprocess.run(command, cwd=root, input=names, stdout=packed, check=True)
 
 
-MakeVirtualMachine = Callable[[int], VirtualMachine]
+MakeVirtualMachine = Callable[..., VirtualMachine]
 
 
 @pytest.fixture
 def make_virtual_machine(request: pytest.FixtureRequest) -> Iterator[MakeVirtualMachine]:
-    """Return what boots a machine with an empty disk of ``size_bytes``; all end with the test."""
+    """Return what boots a machine with empty disks of ``size_bytes``; all end with the test."""
     with ExitStack() as running:
 
-        def make(size_bytes: int) -> VirtualMachine:
+        def make(size_bytes: int, *, disks: int = 1) -> VirtualMachine:
             directory = Path(tempfile.mkdtemp(prefix="vm-"))
             running.callback(shutil.rmtree, directory)
             with required(request.config):
-                machine = VirtualMachine(directory, size_bytes)
+                machine = VirtualMachine(directory, size_bytes, disks=disks)
             running.callback(machine.kill)
             machine.start()
             return machine

@@ -12,6 +12,7 @@ from backupd.repository import layout
 from targets.base import Body
 from targets.errors import QuotaExceeded
 from targets.memory import MemoryTarget
+from tests.support.sabotage import replaced
 from tests.support.yard import Yard, yard
 
 
@@ -74,13 +75,13 @@ async def test_the_room_that_a_full_target_needs_is_kept_again(place: Yard, stor
 
 
 async def test_p2_keep_what_a_full_target_cannot_be_told_is_left_for_the_next_collection(
-    place: Yard, store: _Filling, monkeypatch: pytest.MonkeyPatch
+    place: Yard, store: _Filling
 ) -> None:
-    monkeypatch.setattr(sweep, "_IDS_PER_OBJECT", 1)
     await place.delete(await place.back_up(await place.add_disk(20, seed=2)))
     store.refused = f"{await place.catalog.collections.catalog_id()}/1"
-    assert (await place.collect()).deleted == 1
-    assert len(await place.keys()) == 1
-    store.refused = ""
-    assert (await place.collect()).deleted == 1
+    with replaced(sweep, "_IDS_PER_OBJECT", 1):
+        assert (await place.collect()).deleted == 1
+        assert len(await place.keys()) == 1
+        store.refused = ""
+        assert (await place.collect()).deleted == 1
     assert not await place.keys(layout.CONDEMNED)

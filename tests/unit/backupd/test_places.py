@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from backupd.jobs import places as places_module
 from backupd.jobs.places import Places
 from backupd.jobs.repositories_of import scopes
 from chunker.node import Pointer
 from tests.support.builders import PROJECT
+from tests.support.sabotage import replaced
 from tests.support.yard import yard
 
 
@@ -28,10 +27,12 @@ async def test_a_lost_pack_is_looked_for_once_however_many_frames_it_had(tmp_pat
         assert counters.requests - before <= 3  # The pack and its forward.
 
 
-async def test_a_pack_that_is_there_is_never_lost_because_others_were_asked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(places_module, "_PACKS_REMEMBERED", 2)
+async def test_a_pack_that_is_there_is_never_lost_because_others_were_asked_for(tmp_path: Path) -> None:
+    with replaced(places_module, "_PACKS_REMEMBERED", 2):
+        await ask_for_more_than_are_remembered(tmp_path)
+
+
+async def ask_for_more_than_are_remembered(tmp_path: Path) -> None:
     async with yard(tmp_path) as place:
         await place.back_up(await place.add_disk(1, seed=1))
         repository = await place.repository()

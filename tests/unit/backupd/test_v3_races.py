@@ -84,7 +84,7 @@ async def test_a_volume_is_deleted_or_gets_a_snapshot_never_both(v3: V3) -> None
 
 async def test_of_two_restores_at_once_the_one_that_is_refused_leaves_no_volume(v3: V3) -> None:
     backup_id = await v3.add_backup(await v3.add_volume())
-    restore = ("POST", f"/backups/{backup_id}/restore", {"restore": {}})
+    restore: tuple[str, str, Any] = ("POST", f"/backups/{backup_id}/restore", {"restore": {}})
     assert sorted(await at_once(v3, restore, restore, restore)) == [202, 400, 400]
     assert len((await v3.get("/volumes"))["volumes"]) == 2
     assert (await used(v3))["totalVolumesUsed"] == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 
 import pytest
@@ -57,14 +58,14 @@ class TestChecksums:
         assert service.bucket("bucket").objects == {}
 
     async def test_garbled_upload_to_the_emulator_is_refused_too(self, gcs_emulator: GcsEmulator) -> None:
-        async with garbling_proxy(gcs_emulator.endpoint, sent=b"content of", arrived=b"CONTENT of") as endpoint:
-            target = open_target(
-                f"gs://{gcs_emulator.new_bucket()}", endpoint=endpoint, anonymous=True, conditional_put=False
-            )
+        url, given = f"gs://{gcs_emulator.new_bucket()}", {"anonymous": True, "conditional_put": False}
+        async with (
+            garbling_proxy(gcs_emulator.endpoint, sent=b"content of", arrived=b"CONTENT of") as endpoint,
+            aclosing(open_target(url, endpoint=endpoint, **given)) as target,
+        ):
             with pytest.raises(Unavailable, match="garbled"):
                 await target.put("key", b"content of the object")
             assert [info async for info in target.list("")] == []
-            await target.aclose()
 
     @pytest.mark.parametrize("body", [b"short", BODY])
     async def test_download_that_arrives_garbled_is_noticed(
@@ -80,11 +81,13 @@ class TestChecksums:
         assert await target.get("key") == body
 
     async def test_server_that_compares_nothing_is_found_out(self, fake_gcs: GcsEmulator) -> None:
-        async with garbling_proxy(fake_gcs.endpoint, sent=b"content of", arrived=b"CONTENT of") as endpoint:
-            target = open_target(f"gs://{fake_gcs.new_bucket()}", endpoint=endpoint, anonymous=True)
+        url = f"gs://{fake_gcs.new_bucket()}"
+        async with (
+            garbling_proxy(fake_gcs.endpoint, sent=b"content of", arrived=b"CONTENT of") as endpoint,
+            aclosing(open_target(url, endpoint=endpoint, anonymous=True)) as target,
+        ):
             with pytest.raises(Unavailable, match=r"stored with crc32c .* garbled"):
                 await target.put("key", b"content of the object")
-            await target.aclose()
 
 
 class TestDeletions:
@@ -202,11 +205,10 @@ class TestRefusals:
     @pytest.mark.parametrize("server", ["fake_gcs", "gcs_emulator"])
     async def test_missing_bucket_of_an_emulator_is_told_too(self, server: str, request: pytest.FixtureRequest) -> None:
         emulator: GcsEmulator = request.getfixturevalue(server)
-        target = open_target("gs://never-made", endpoint=emulator.endpoint, anonymous=True)
-        for operation in (lambda: target.get("key"), lambda: target.head("key"), lambda: target.put("key", b"")):
-            with pytest.raises(TargetGone):
-                await operation()
-        await target.aclose()
+        async with aclosing(open_target("gs://never-made", endpoint=emulator.endpoint, anonymous=True)) as target:
+            for operation in (lambda: target.get("key"), lambda: target.head("key"), lambda: target.put("key", b"")):
+                with pytest.raises(TargetGone):
+                    await operation()
 
     async def test_object_that_must_be_kept_is_not_replaced(self, service: GcsService, target: Target) -> None:
         await target.put("key", b"content")
@@ -225,11 +227,14 @@ class TestRefusals:
 class TestBucket:
     async def test_missing_bucket_is_made_if_that_is_wanted(self, service: GcsService, tmp_path: Path) -> None:
         del service.buckets["bucket"]
-        target = with_key(service, tmp_path, create_bucket=True, project="project", location="EUROPE-WEST1")
-        async with asyncio.TaskGroup() as group:
+        async with (
+            aclosing(
+                with_key(service, tmp_path, create_bucket=True, project="project", location="EUROPE-WEST1")
+            ) as target,
+            asyncio.TaskGroup() as group,
+        ):
             for number in range(4):
                 group.create_task(target.put(f"key-{number}", b"content"))
-        await target.aclose()
         made = service.bucket("bucket")
         assert len(made.objects) == 4
         assert (made.metadata["location"], made.metadata["project"]) == ("EUROPE-WEST1", "project")
@@ -237,24 +242,25 @@ class TestBucket:
         assert made.metadata["iamConfiguration"]["uniformBucketLevelAccess"] == {"enabled": True}
 
     async def test_bucket_that_is_there_is_taken_as_it_is(self, service: GcsService, tmp_path: Path) -> None:
-        target = with_key(service, tmp_path, create_bucket=True, project="project", location="EU")
-        await target.put("key", b"content")
-        await target.aclose()
+        async with aclosing(
+            with_key(service, tmp_path, create_bucket=True, project="project", location="EU")
+        ) as target:
+            await target.put("key", b"content")
         assert ("POST", "/storage/v1/b") not in service.requests
 
     async def test_bucket_that_may_not_be_made_is_no_permission(self, service: GcsService, tmp_path: Path) -> None:
         del service.buckets["bucket"]
         service.faults.append(Fault(status=403, reason="forbidden", method="POST", times=9))
-        target = with_key(service, tmp_path, create_bucket=True, project="project", location="EU")
-        with pytest.raises(PermissionDenied, match=r"create bucket bucket: .*403 forbidden"):
-            await target.head("key")
-        await target.aclose()
+        async with aclosing(
+            with_key(service, tmp_path, create_bucket=True, project="project", location="EU")
+        ) as target:
+            with pytest.raises(PermissionDenied, match=r"create bucket bucket: .*403 forbidden"):
+                await target.head("key")
 
     async def test_storage_class_and_key_are_sent_with_each_object(self, service: GcsService, tmp_path: Path) -> None:
         name = "projects/p/locations/eu/keyRings/r/cryptoKeys/k"
-        target = with_key(service, tmp_path, storage_class="NEARLINE", kms_key_name=name)
-        await target.put("key", b"content")
-        await target.aclose()
+        async with aclosing(with_key(service, tmp_path, storage_class="NEARLINE", kms_key_name=name)) as target:
+            await target.put("key", b"content")
         stored = service.bucket("bucket").objects["backups/key"].metadata
         assert (stored["storageClass"], stored["kmsKeyName"]) == ("NEARLINE", name)
 
@@ -276,53 +282,50 @@ class TestConnections:
         server = fake_gcs_server(request.config, tmp_path, backend="filesystem")
         await in_thread(server.start)
         try:
-            bare = open_target(f"gs://{server.new_bucket()}", endpoint=server.endpoint, anonymous=True)
-            errors = []
+            url = f"gs://{server.new_bucket()}"
+            async with aclosing(open_target(url, endpoint=server.endpoint, anonymous=True)) as bare:
+                errors = []
 
-            async def restart(_: float) -> None:
-                errors.append(1)
-                await in_thread(server.kill)
-                await in_thread(server.start)
+                async def restart(_: float) -> None:
+                    errors.append(1)
+                    await in_thread(server.kill)
+                    await in_thread(server.start)
 
-            await bare.put("before", b"content")
-            server.pause()
-            with pytest.raises(TimedOut):
-                await Retry(bare, retries_max=0, timeout_s=0.5).put("key", BODY, if_absent=True)
-            target = Retry(bare, retries_max=5, timeout_s=1, sleep=restart)
-            await target.put("key", BODY, if_absent=True)
-            assert errors
-            assert await target.get("key") == BODY
-            assert await target.get("before") == b"content"
-            await target.aclose()
+                await bare.put("before", b"content")
+                server.pause()
+                with pytest.raises(TimedOut):
+                    await Retry(bare, retries_max=0, timeout_s=0.5).put("key", BODY, if_absent=True)
+                target = Retry(bare, retries_max=5, timeout_s=1, sleep=restart)
+                await target.put("key", BODY, if_absent=True)
+                assert errors
+                assert await target.get("key") == BODY
+                assert await target.get("before") == b"content"
         finally:
             await in_thread(server.kill)
 
     async def test_one_connection_is_enough_for_everything(self, service: GcsService, tmp_path: Path) -> None:
-        target = with_key(service, tmp_path, connections_max=1)
-        async with asyncio.TaskGroup() as group:
-            for number in range(4):
-                group.create_task(target.put(f"key-{number}", b"content"))
-        service.tokens.expire_all()
-        service.has_batches = False
-        with pytest.raises(ObjectNotFound):
-            await target.get("absent")
-        with pytest.raises(ObjectNotFound):
-            await target.head("absent")
-        await target.delete("absent")
-        async for info in target.list(""):
-            await target.delete_many([info.key, "absent"])
-        assert service.bucket("bucket").objects == {}
-        await target.aclose()
+        async with aclosing(with_key(service, tmp_path, connections_max=1)) as target:
+            async with asyncio.TaskGroup() as group:
+                for number in range(4):
+                    group.create_task(target.put(f"key-{number}", b"content"))
+            service.tokens.expire_all()
+            service.has_batches = False
+            with pytest.raises(ObjectNotFound):
+                await target.get("absent")
+            with pytest.raises(ObjectNotFound):
+                await target.head("absent")
+            await target.delete("absent")
+            async for info in target.list(""):
+                await target.delete_many([info.key, "absent"])
+            assert service.bucket("bucket").objects == {}
 
     async def test_server_that_is_not_there_may_come_back(self) -> None:
-        target = open_target("gs://bucket", endpoint="http://127.0.0.1:9", anonymous=True)
-        with pytest.raises(Unavailable, match=r"127\.0\.0\.1:9"):
-            await target.get("key")
-        await target.aclose()
+        async with aclosing(open_target("gs://bucket", endpoint="http://127.0.0.1:9", anonymous=True)) as target:
+            with pytest.raises(Unavailable, match=r"127\.0\.0\.1:9"):
+                await target.get("key")
 
     async def test_of_many_clients_one_takes_a_key(self, fake_gcs: GcsEmulator) -> None:
         url = f"gs://{fake_gcs.new_bucket()}/backups"
-        targets = [open_target(url, endpoint=fake_gcs.endpoint, anonymous=True) for _ in range(8)]
         lost = []
 
         async def write(target: Target) -> None:
@@ -331,20 +334,17 @@ class TestConnections:
             except ObjectExists:
                 lost.append(target)
 
-        async with asyncio.TaskGroup() as group:
-            for target in targets:
-                group.create_task(write(target))
+        async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
+            for _ in range(8):
+                target = open_target(url, endpoint=fake_gcs.endpoint, anonymous=True)
+                group.create_task(write(await stack.enter_async_context(aclosing(target))))
         assert len(lost) == 7
-        for target in targets:
-            await target.aclose()
 
     async def test_nothing_is_left_of_a_target_that_was_closed(self, service: GcsService, tmp_path: Path) -> None:
         before = held()
         for _ in range(3):
-            target = with_key(service, tmp_path)
-            async with asyncio.TaskGroup() as group:
+            async with aclosing(with_key(service, tmp_path)) as target, asyncio.TaskGroup() as group:
                 for number in range(4):
                     group.create_task(target.put(f"key-{number}", BODY))
-            await target.aclose()
             await service.idle()
         assert held() == before

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import subprocess
 import sys
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -65,10 +66,9 @@ class TestTokens:
 
     async def test_token_endpoint_that_is_down_may_come_back(self, service: GcsService, tmp_path: Path) -> None:
         service.tokens.url = "http://127.0.0.1:9/token"
-        target = with_key(service, tmp_path)
-        with pytest.raises(Unavailable, match="token"):
-            await target.get("key")
-        await target.aclose()
+        async with aclosing(with_key(service, tmp_path)) as target:
+            with pytest.raises(Unavailable, match="token"):
+                await target.get("key")
 
     async def test_caller_that_leaves_does_not_take_the_token_of_others(
         self, service: GcsService, target: Target
@@ -123,15 +123,14 @@ class TestSecrets:
         self, service: GcsService, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.DEBUG)
-        target = with_key(service, tmp_path)
-        told = [repr(target), str(target.__dict__)]
-        await target.put("key", b"content")
-        service.faults = [Fault(status=401, reason="authError", times=4), Fault(status=403, reason="forbidden")]
-        for _ in range(3):
-            with pytest.raises(PermissionDenied) as caught:
-                await target.get("key")
-            told += [repr(caught.value), str(caught.value.__cause__), str(caught.value.__context__)]
-        await target.aclose()
+        async with aclosing(with_key(service, tmp_path)) as target:
+            told = [repr(target), str(target.__dict__)]
+            await target.put("key", b"content")
+            service.faults = [Fault(status=401, reason="authError", times=4), Fault(status=403, reason="forbidden")]
+            for _ in range(3):
+                with pytest.raises(PermissionDenied) as caught:
+                    await target.get("key")
+                told += [repr(caught.value), str(caught.value.__cause__), str(caught.value.__context__)]
         private = (tmp_path / "key.json").read_text().split("\\n")[1]
         told += [caplog.text]
         assert "ya29" not in "".join(told)
@@ -178,10 +177,11 @@ class TestImports:
         monkeypatch.setitem(sys.modules, "google.api_core.exceptions", None)  # It comes with that library.
         monkeypatch.delitem(sys.modules, "targets.gcs.bucket", raising=False)
         del service.buckets["bucket"]
-        target = with_key(service, tmp_path, create_bucket=True, project="project", location="EU")
-        with pytest.raises(Misconfigured, match=r"option create_bucket: needs google-cloud-storage: pip"):
-            await target.put("key", b"content")
-        await target.aclose()
+        async with aclosing(
+            with_key(service, tmp_path, create_bucket=True, project="project", location="EU")
+        ) as target:
+            with pytest.raises(Misconfigured, match=r"option create_bucket: needs google-cloud-storage: pip"):
+                await target.put("key", b"content")
 
     def test_storage_library_is_imported_only_to_make_a_bucket(self) -> None:
         code = (

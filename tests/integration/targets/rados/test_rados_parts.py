@@ -14,8 +14,9 @@ from targets.errors import (
 )
 from targets.rados import RadosTarget
 from targets.testing import keys
+from tests.support.racer import racing
 from tests.support.rados_targets import LARGE, PART_BYTES
-from tests.support.servers.ceph import Ceph
+from tests.support.servers.ceph import POOL, Ceph
 
 
 async def test_large_object_is_stored_in_parts_that_no_listing_shows(
@@ -63,6 +64,23 @@ async def test_cancelled_object_leaves_no_parts_or_all(ceph: Ceph, target: Rados
             task.cancel()
     whole = await keys(target)
     assert len(ceph.names(namespace)) == 7 * len(whole)
+
+
+async def test_parts_of_a_writer_that_was_killed_are_found_and_removed(
+    ceph: Ceph, target: RadosTarget, namespace: str
+) -> None:
+    options = {"conf": str(ceph.conf), "part_bytes": PART_BYTES}
+    with racing(f"rados://{POOL}/{namespace}", options, ["writer"]) as writers:
+        async with asyncio.TaskGroup() as group:
+            write = group.create_task(asyncio.to_thread(writers.race, "key", size_bytes=2000 * PART_BYTES))
+            while not [part async for part in target.leavings("")]:
+                assert not write.done()
+            writers.kill()
+    assert write.result() == {"writer": ""}
+    left = [part async for part in target.leavings("")]
+    assert {part.key for part in left} == {"key"}
+    await target.remove_leavings(left)
+    assert ceph.names(namespace) == ["ready/writer"]
 
 
 async def test_range_over_the_border_of_parts_is_exact(target: RadosTarget) -> None:

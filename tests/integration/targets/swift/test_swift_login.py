@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -27,22 +28,23 @@ pytestmark = pytest.mark.timeout(240)  # The first test of each kind starts serv
 async def test_url_and_options_of_an_operator_open_a_target(swift: Swift, tmp_path: Path) -> None:
     key_file = secret_file(tmp_path, Swift.key)
     url = f"swift://{swift.container()}/site-1/volumes"
-    target = open_target(url, auth="v1", auth_url=swift.auth_url, user=Swift.user, key_file=key_file)
-    await target.put("packs/1", b"content")
-    assert await keys(target) == ["packs/1"]
-    await target.aclose()
+    given = {"auth": "v1", "auth_url": swift.auth_url, "user": Swift.user, "key_file": key_file}
+    async with aclosing(open_target(url, **given)) as target:
+        await target.put("packs/1", b"content")
+        assert await keys(target) == ["packs/1"]
 
 
 async def test_targets_below_two_prefixes_of_a_container_do_not_meet(swift: Swift, tmp_path: Path) -> None:
     given = {"auth": "v1", "auth_url": swift.auth_url, "user": Swift.user, "key_file": secret_file(tmp_path, Swift.key)}
     container = swift.container()
-    one, other = (open_target(f"swift://{container}/{name}", **given) for name in ("site", "site-1"))
-    await one.put("key", b"one")
-    await other.delete_many(["key"])
-    assert await keys(other) == []
-    assert await keys(one) == ["key"]
-    await one.aclose()
-    await other.aclose()
+    async with (
+        aclosing(open_target(f"swift://{container}/site", **given)) as one,
+        aclosing(open_target(f"swift://{container}/site-1", **given)) as other,
+    ):
+        await one.put("key", b"one")
+        await other.delete_many(["key"])
+        assert await keys(other) == []
+        assert await keys(one) == ["key"]
 
 
 async def test_wrong_key_is_refused(swift: Swift, tmp_path: Path) -> None:

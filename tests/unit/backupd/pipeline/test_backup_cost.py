@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from contextvars import Context
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar, TypeVarTuple, Unpack
 
 from backupd.model import Statistics
 from backupd.pipeline.workers import Workers
@@ -19,6 +19,7 @@ from tests.support.rig import CountedPoint, Rig, changed, rig
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 MIB = 1024**2
 CHUNK = 256 * 1024
 SPAN = 2 * MIB
@@ -35,9 +36,11 @@ class CountedLoop(asyncio.SelectorEventLoop):
         super().__init__()
         self.scheduled = 0
 
-    def call_soon(self, callback: Callable[..., Any], *args: Any, context: Context | None = None) -> asyncio.Handle:
+    def call_soon(
+        self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
         self.scheduled += 1
-        return super().call_soon(callback, *args, context=context)  # type: ignore[arg-type] # typeshed unpacks args
+        return super().call_soon(callback, *args, context=context)
 
 
 class CountedWorkers(Workers):

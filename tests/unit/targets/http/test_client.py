@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+import uvloop
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from yarl import URL
@@ -60,8 +61,13 @@ async def test_what_is_around_the_body_arrives_with_it(size_bytes: int) -> None:
     assert asked == [f"/ {size_bytes + 11}"]
 
 
-async def test_caller_has_its_buffer_back_when_it_is_cancelled() -> None:
-    body = bytearray(50_000_000)
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_caller_has_its_buffer_back_when_it_is_cancelled(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(_cancel_and_reuse(bytearray(50_000_000)))
+
+
+async def _cancel_and_reuse(body: bytearray) -> None:
     async with hanging() as url, opened() as client:
 
         async def put() -> None:
@@ -144,5 +150,7 @@ async def hanging() -> AsyncIterator[URL]:
         writer.transport.abort()
 
     async with await asyncio.start_server(hang, "127.0.0.1", 0) as server:
-        yield URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
-        done.set()
+        try:
+            yield URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+        finally:
+            done.set()
