@@ -8,6 +8,7 @@ import secrets
 import tomllib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from tests.support.buckets import make_bucket
 from tests.support.daemon import Daemon, Place, serving
 from tests.support.disk import check_restore
 from tests.support.racer import CANNOT_TELL, LOST, WON, body, racing
+from tests.support.servers.process import in_thread
 from tests.support.servers.rgw import Rgw
 from tests.support.stores import opened, target_section
 from tests.support.volumes import random_bytes
@@ -68,7 +70,7 @@ async def test_p5_once_of_two_processes_exactly_one_takes_a_key_or_the_probe_say
         with racing(table["url"], table["options"], WRITERS) as racers:
             for number, size_bytes in enumerate(SIZES_BYTES * ROUNDS):
                 key = f"raced/{number}"
-                results = await asyncio.to_thread(racers.race, key, size_bytes=size_bytes)
+                results = await in_thread(partial(racers.race, key, size_bytes=size_bytes))
                 if report.has_conditional_put:
                     assert sorted(results.values()) == [LOST, WON]
                     winner = next(name for name, result in results.items() if result == WON)
