@@ -136,7 +136,7 @@ class _Collection:
         await self._resources.repositories.enlist(self._name)
         if not is_sweep_only:
             path = self._path.with_suffix(".locks.db")
-            self._tally.add(relocked=await self._locks.extend(self._name, self._repository, path, self._progress))
+            await self._locks.extend(self._name, self._repository, path, self._progress)
         if await self._is_under_way() and not await self._has_swept(sweep):
             return
         if is_sweep_only or await sweep.has_foreign_writers():
@@ -288,8 +288,8 @@ def summary(report: CollectionReport) -> str:
     parts = [f"{numbers.packs} packs, {numbers.live_packs} of them live"]
     parts.append(f"{numbers.condemned} condemned, {numbers.reprieved} reprieved, {numbers.deleted} deleted")
     parts.append(f"{numbers.compacted} compacted, {numbers.freed_bytes} bytes freed")
-    if numbers.locked_packs or numbers.relocked:
-        parts.append(f"{numbers.locked_packs} are locked and stay, {numbers.relocked} objects locked for longer")
+    if numbers.locked_packs:
+        parts.append(f"{numbers.locked_packs} are locked and stay")
     if report.waiting_for:
         parts.append(f"waits for jobs {', '.join(report.waiting_for)}")
     if report.foreign_writers:
