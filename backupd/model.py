@@ -68,6 +68,9 @@ class JobState(StrEnum):
         return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
 
+UNFINISHED = tuple(state for state in JobState if not state.is_final)
+
+
 class AttemptState(StrEnum):
     """``lost``: the lease ran out before it finished; ``interrupted``: the daemon was stopped meanwhile."""
 

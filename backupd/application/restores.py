@@ -9,9 +9,7 @@ from backupd.application.available import AvailableBackups, only
 from backupd.application.paths import Paths
 from backupd.catalog.store import Catalog
 from backupd.errors import Conflict
-from backupd.model import Job, JobKind, JobState
-
-_UNFINISHED = tuple(state for state in JobState if not state.is_final)
+from backupd.model import UNFINISHED, Job, JobKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +52,7 @@ class Restores:
         return job
 
     async def _check_unused(self, project: str, path: str) -> None:
-        for state in _UNFINISHED:
+        for state in UNFINISHED:
             jobs = await self.catalog.jobs(project, state=state, kind=JobKind.RESTORE)
             same = await self.paths.same(path, [job.request["path"] for job in jobs])
             for job in jobs:

@@ -12,10 +12,10 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select, upda
 from backupd.block_storage import BackupDetails, Charge
 from backupd.catalog import audits, groups, holds, rows
 from backupd.catalog.block_storage import backups as block_backups
-from backupd.catalog.jobs import UNFINISHED, insert_job, keep_backup, require_fence
+from backupd.catalog.jobs import insert_job, keep_backup, require_fence
 from backupd.catalog.tables import backup_copies, backups, jobs, volumes
 from backupd.errors import Conflict, no_such
-from backupd.model import Backup, BackupCopy, BackupResult, BackupState, CopyState, Job, JobKind, JobState
+from backupd.model import UNFINISHED, Backup, BackupCopy, BackupResult, BackupState, CopyState, Job, JobKind, JobState
 from backupd.states import BACKUP, BackupEvent
 
 _ONE = select(backups).where(backups.c.id == bindparam("wanted"))

@@ -11,11 +11,11 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select
 from backupd.catalog import condemnations, epochs
 from backupd.catalog.collection_tables import collections
 from backupd.catalog.condemnations import Snapshot
-from backupd.catalog.jobs import UNFINISHED, insert_job, require_fence
+from backupd.catalog.jobs import insert_job, require_fence
 from backupd.catalog.run import Run
 from backupd.catalog.tables import backup_copies, backups, jobs
 from backupd.collection import CollectionReport, Condemned, CondemnedKind, Finding
-from backupd.model import Job, JobKind, RepositoryName
+from backupd.model import UNFINISHED, Job, JobKind, RepositoryName
 
 _ROWS_AT_A_TIME = 1000
 PACKS = (CondemnedKind.PACK, CondemnedKind.FOREIGN)

@@ -9,10 +9,10 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, delete
 
 from backupd.catalog import epochs, groups
 from backupd.catalog.collection_tables import collection_epochs, condemned, job_epochs
-from backupd.catalog.jobs import SHORT_REQUEST, UNFINISHED
+from backupd.catalog.jobs import SHORT_REQUEST
 from backupd.catalog.tables import backup_copies, backups, job_packs, jobs
 from backupd.collection import Condemned, CondemnedKind, Reason
-from backupd.model import BackupState, CopyState, JobKind, JobState, RepositoryName
+from backupd.model import UNFINISHED, BackupState, CopyState, JobKind, JobState, RepositoryName
 
 _OURS = (CondemnedKind.PACK, CondemnedKind.FORWARD)
 _UNRELIABLE = (*_OURS, CondemnedKind.FOREIGN)

@@ -27,7 +27,6 @@ from backupd.model import (
 )
 from backupd.states import ATTEMPT, BACKUP, JOB, AttemptEvent, BackupEvent, JobEvent
 
-UNFINISHED = tuple(state for state in JobState if not state.is_final)
 _HELD = JOB.before(JobEvent.RELEASED)
 # The changed extents of an incremental backup may be megabytes each, so they are for the worker only.
 _SHORT_REQUEST = case((jobs.c.kind == JobKind.BACKUP, None), else_=jobs.c.request)

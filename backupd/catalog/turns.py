@@ -6,9 +6,7 @@ from sqlalchemy import ColumnElement, or_, select
 
 from backupd.catalog.group_tables import grouped_backups
 from backupd.catalog.tables import backups, jobs
-from backupd.model import JobKind, JobState
-
-_UNFINISHED = tuple(state for state in JobState if not state.is_final)
+from backupd.model import UNFINISHED, JobKind, JobState
 
 
 def is_its_turn() -> ColumnElement[bool]:
@@ -25,7 +23,7 @@ def is_its_turn() -> ColumnElement[bool]:
         select(other.c.id)
         .select_from(joined)
         .where(
-            other.c.state.in_(_UNFINISHED),
+            other.c.state.in_(UNFINISHED),
             other.c.kind != JobKind.DELETE,
             or_(of_other.c.id == jobs.c.backup_id, of_other.c.parent_id == jobs.c.backup_id),
         )

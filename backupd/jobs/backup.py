@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
+from functools import partial
 
 from backupd.errors import CorruptObject
 from backupd.jobs.attempt import Attempt
+from backupd.jobs.points import let_go
 from backupd.jobs.published import result_of
 from backupd.jobs.resources import Resources
 from backupd.jobs.run import JobRun
 from backupd.model import Backup, BackupState, Job, Volume
-from backupd.pipeline.workers import settle
 from backupd.repository import layout
 from backupd.repository.manifest import Manifest
 from backupd.repository.opened import Opened
@@ -83,17 +83,12 @@ class BackupBody:
     async def _frozen(
         self, attempts: Sequence[Attempt], volumes: Sequence[Volume]
     ) -> AsyncIterator[Sequence[PointInTime]]:
-        """Take points in time of all volumes, and end them with the context, also those that come too late."""
-        opening = self._resources.workers.submit(self._open, attempts, volumes)
+        """Take points in time of all volumes, and end them with the context."""
+        points = await self._resources.workers.opened(partial(self._open, attempts, volumes), let_go)
         async with AsyncExitStack() as held:
-            try:
-                await asyncio.shield(opening)
-            finally:
-                await settle([opening])
-                if opening.done() and not opening.cancelled() and opening.exception() is None:
-                    for attempt, point in zip(attempts, opening.result(), strict=True):
-                        await held.enter_async_context(attempt.held(point))
-            yield opening.result()
+            for attempt, point in zip(attempts, points, strict=True):
+                await held.enter_async_context(attempt.held(point))
+            yield points
 
     def _open(self, attempts: Sequence[Attempt], volumes: Sequence[Volume]) -> Sequence[PointInTime]:
         if len(attempts) == 1:

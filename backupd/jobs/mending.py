@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from backupd.errors import BackupdError, CorruptObject
 from backupd.jobs.places import Places
+from backupd.jobs.points import let_go
 from backupd.jobs.repositories_of import RepositoryScope
 from backupd.jobs.resources import Resources
 from backupd.model import Backup
@@ -213,12 +214,14 @@ class PackMending:
                             frame = await self._resources.workers.run(self._from_volume, point, entry, place)
                             frames |= {entry.offset: frame} if frame is not None else {}
             finally:
-                await self._resources.workers.run(_let_go, point)
+                await self._resources.workers.run(let_go, [point])
 
     async def _open(self, volume_id: str) -> PointInTime | None:
         try:
             volume = await self._resources.catalog.volume(self._scope.project, volume_id)
-            return await self._resources.workers.opened(lambda: self._resources.open_source(volume).open(), _let_go)
+            return await self._resources.workers.opened(
+                lambda: self._resources.open_source(volume).open(), lambda point: let_go([point])
+            )
         except (BackupdError, ChunkerError) as error:
             _log.warning("volume %s cannot be looked at: %s", volume_id, error)
             return None
@@ -233,13 +236,6 @@ class PackMending:
             _log.warning("volume %s cannot be read at byte %d: %s", place.backup.volume_id, place.offset, error)
             return None
         return self._mender.frame_of(entry, plain, levels=[place.backup.compression_level])
-
-
-def _let_go(point: PointInTime) -> None:
-    try:
-        point.rollback()
-    finally:
-        point.close()
 
 
 def _has_footer(pack_id: bytes, body: memoryview) -> bool:

@@ -16,7 +16,7 @@ from backupd.catalog.engine import engine_of
 from backupd.catalog.store import Catalog
 from backupd.catalog.tables import jobs
 from backupd.config import Config, DaemonConfig, PathsConfig, RetentionConfig, TargetConfig
-from backupd.model import Backup, Job, JobState, Volume
+from backupd.model import UNFINISHED, Backup, Job, JobState, Volume
 from backupd.repository.keyring import Keyring
 from backupd.simulation.guests import Guest
 from backupd.simulation.loop import SimulatedLoop
@@ -39,11 +39,7 @@ _PAUSES_S = (0.0, 0.01, 0.2, 1.0, 5.0, 30.0, 1.5 * LEASE_S)
 _COLLECT_INTERVAL_S = 15 * _DAY_S
 _QUIET_S_MAX = 8 * 3600.0
 _CALM_EVENINGS = 0.6
-_UNFINISHED = (
-    select(jobs)
-    .where(jobs.c.state.in_([state for state in JobState if not state.is_final]))
-    .order_by(jobs.c.created_at, jobs.c.id)
-)
+_UNFINISHED_JOBS = select(jobs).where(jobs.c.state.in_(UNFINISHED)).order_by(jobs.c.created_at, jobs.c.id)
 
 
 class Run:
@@ -237,7 +233,7 @@ class Run:
 
 
 def _unfinished(connection: Connection) -> list[Job]:
-    return [rows.job(row) for row in connection.execute(_UNFINISHED)]
+    return [rows.job(row) for row in connection.execute(_UNFINISHED_JOBS)]
 
 
 Happen = Callable[[Run], Awaitable[None]]

@@ -63,6 +63,7 @@ def simulate(seed: int, *, days: int, happen: Happen = happen) -> Outcome:
 def _directory() -> Iterator[Path]:
     """Make a directory, the same one for each run of this process, and remove it with all that is in it."""
     path = (_MEMORY if _MEMORY.is_dir() else Path(tempfile.gettempdir())) / f"backupd-simulate-{os.getpid()}"
+    shutil.rmtree(path, ignore_errors=True)  # Of a process that was killed and had this number before.
     path.mkdir(mode=0o700)
     try:
         yield path

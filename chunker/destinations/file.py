@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,24 +20,15 @@ class FileDestination:
 
     Until then it is ``.<name>.<8 hex>.partial`` beside it. The digits come from ``restore_id``, so that a
     restarted restore finds and removes what an earlier attempt left; where the file system has extended
-    attributes the file carries it, for ``was_finished``. Unless ``overwrite``, a file that is there is never
-    replaced. Not preallocated: that took three times as long as writing into a hole.
+    attributes the file carries it, for ``was_finished``. What is there is never replaced. Not preallocated: that
+    took three times as long as writing into a hole.
 
     DestinationExists, DestinationMissing, DestinationTooSmall (the file system holds no file of that size),
     DestinationUnwritable.
     """
 
-    def __init__(
-        self,
-        path: str | Path,
-        size_bytes: int,
-        *,
-        restore_id: str,
-        overwrite: bool = False,
-        direct: bool = True,
-    ) -> None:
+    def __init__(self, path: str | Path, size_bytes: int, *, restore_id: str, direct: bool = True) -> None:
         self._path = Path(path)
-        self._overwrite = overwrite
         self._restore_id = restore_id
         self._partial = _partial_name(self._path.name, restore_id)
         self._is_finished = False
@@ -70,15 +60,10 @@ class FileDestination:
         return OpenDescriptor(self._path, descriptor, size_bytes=self.size_bytes, direct=direct)
 
     def _refuse_taken_name(self) -> None:
-        """DestinationExists when something has the final name that may not be replaced."""
-        try:
-            found = os.stat(self._path.name, dir_fd=self._directory, follow_symlinks=False)
-        except FileNotFoundError:
-            return
-        if not self._overwrite:
+        """DestinationExists when something has the final name."""
+        with suppress(FileNotFoundError):
+            os.stat(self._path.name, dir_fd=self._directory, follow_symlinks=False)
             raise DestinationExists(f"{self._path} exists; expected a name that is free")
-        if not stat.S_ISREG(found.st_mode):
-            raise DestinationExists(f"{self._path} exists and is not a regular file, which alone is replaced")
 
     def write(self, offset_bytes: int, buffer: memoryview) -> None:
         self._file.write(offset_bytes, buffer)
@@ -101,10 +86,6 @@ class FileDestination:
     def _publish(self) -> None:
         if not self._has_partial_name():
             raise DestinationError(f"{self._path} cannot be given its name: another attempt has taken over")
-        if self._overwrite:
-            self._refuse_taken_name()  # A directory or device node may have got there meanwhile.
-            os.rename(self._partial, self._path.name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
-            return
         # By the open file, not by its name, which another attempt may give to its own file at any time.
         held = f"/proc/self/fd/{self._file.number}"
         os.link(held, self._path.name, dst_dir_fd=self._directory, follow_symlinks=True)

@@ -14,9 +14,9 @@ from chunker.errors import DestinationError, DestinationExists
 def open_destination(
     path: str | Path, size_bytes: int, *, restore_id: str, overwrite: bool = False, direct: bool = True
 ) -> Destination:
-    """Open the block device at ``path``, or a new file there.
+    """Open the block device at ``path`` if ``overwrite`` is set, since it always holds something; or a new file there.
 
-    DestinationExists when something is there and ``overwrite`` is not set: a device always holds something.
+    DestinationExists when a file is there, whatever is set, or a device that may not be overwritten.
     DestinationError when the path is not absolute, and what the destination itself raises.
     """
     place = Path(path)
@@ -25,7 +25,7 @@ def open_destination(
     with translated(place, "cannot be looked up"):
         is_device = place.is_block_device()
     if not is_device:
-        return FileDestination(place, size_bytes, restore_id=restore_id, overwrite=overwrite, direct=direct)
+        return FileDestination(place, size_bytes, restore_id=restore_id, direct=direct)
     if not overwrite:
         raise DestinationExists(
             f"{place} is a block device, all of whose contents would be replaced\n"

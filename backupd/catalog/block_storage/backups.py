@@ -26,16 +26,15 @@ from backupd.catalog.block_storage.paging import Listed
 from backupd.catalog.block_storage.tables import block_backups, block_volumes
 from backupd.catalog.tables import backups, jobs
 from backupd.errors import WrongStatus
-from backupd.model import Backup, BackupState, Job, JobKind, JobState
+from backupd.model import UNFINISHED, Backup, BackupState, Job, JobKind
 from backupd.states import BACKUP, BackupEvent
 
-_UNFINISHED = tuple(state for state in JobState if not state.is_final)
 _children = backups.alias("children")
 _HAS_DEPENDENTS = exists().where(_children.c.parent_id == backups.c.id, _children.c.state == BackupState.AVAILABLE)
 _IS_RESTORED = exists().where(
     jobs.c.backup_id == backups.c.id,
     jobs.c.kind == JobKind.RESTORE,
-    or_(*(jobs.c.state == state for state in _UNFINISHED)),  # IN would be made anew each time.
+    or_(*(jobs.c.state == state for state in UNFINISHED)),  # IN would be made anew each time.
 )
 _STATUS = case(
     (and_(backups.c.state == BackupState.AVAILABLE, _IS_RESTORED), BackupStatus.RESTORING),
@@ -193,15 +192,13 @@ def unwanted(connection: Connection, backup_id: str, now: datetime) -> list[str]
     """Have a backup deleted as soon as nothing works on it, and return the jobs that do. Conflict: it is held."""
     holds.require_none(connection, backup_id)
     change(connection, backup_id, now, is_unwanted=True)
-    query = select(jobs.c.id).where(jobs.c.backup_id == backup_id, jobs.c.state.in_(_UNFINISHED))
+    query = select(jobs.c.id).where(jobs.c.backup_id == backup_id, jobs.c.state.in_(UNFINISHED))
     return list(connection.execute(query).scalars())
 
 
 def working(connection: Connection, backup_id: str, kinds: Collection[JobKind]) -> list[str]:
     """Return the unfinished jobs of some kinds on a backup."""
-    query = select(jobs.c.id).where(
-        jobs.c.backup_id == backup_id, jobs.c.kind.in_(kinds), jobs.c.state.in_(_UNFINISHED)
-    )
+    query = select(jobs.c.id).where(jobs.c.backup_id == backup_id, jobs.c.kind.in_(kinds), jobs.c.state.in_(UNFINISHED))
     return list(connection.execute(query).scalars())
 
 

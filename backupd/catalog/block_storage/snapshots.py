@@ -17,9 +17,8 @@ from backupd.catalog.block_storage.tables import block_backups, block_snapshots
 from backupd.catalog.block_storage.volumes import locked, made_of
 from backupd.catalog.tables import backups, jobs
 from backupd.errors import WrongStatus
-from backupd.model import BackupState, Job, JobState
+from backupd.model import UNFINISHED, BackupState, Job, JobState
 
-_UNFINISHED = tuple(state for state in JobState if not state.is_final)
 _IS_READ = exists().where(
     block_backups.c.snapshot_id == block_snapshots.c.id,
     block_backups.c.backup_id == backups.c.id,
@@ -27,7 +26,7 @@ _IS_READ = exists().where(
 )
 _STATUS = case(
     (_IS_READ, SnapshotStatus.BACKING_UP),
-    (jobs.c.state.in_(_UNFINISHED), SnapshotStatus.CREATING),
+    (jobs.c.state.in_(UNFINISHED), SnapshotStatus.CREATING),
     (jobs.c.state.in_((JobState.FAILED, JobState.CANCELLED)), SnapshotStatus.ERROR),
     else_=block_snapshots.c.status,
 )

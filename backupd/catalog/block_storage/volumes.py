@@ -39,9 +39,8 @@ from backupd.catalog.block_storage.paging import Listed
 from backupd.catalog.block_storage.tables import block_attachments, block_backups, block_snapshots, block_volumes
 from backupd.catalog.tables import backups, jobs, volumes
 from backupd.errors import Conflict, WrongStatus
-from backupd.model import BackupState, Job, JobKind, JobState, Volume
+from backupd.model import UNFINISHED, BackupState, Job, JobKind, JobState, Volume
 
-_UNFINISHED = tuple(state for state in JobState if not state.is_final)
 _IS_BACKED_UP = exists().where(
     backups.c.volume_id == volumes.c.id,
     backups.c.state == BackupState.CREATING,
@@ -51,9 +50,9 @@ _IS_BACKED_UP = exists().where(
 _IS_RESTORE = jobs.c.kind == JobKind.RESTORE
 _STATUS = case(
     (_IS_BACKED_UP, VolumeStatus.BACKING_UP),
-    (and_(_IS_RESTORE, jobs.c.state.in_(_UNFINISHED)), VolumeStatus.RESTORING),
+    (and_(_IS_RESTORE, jobs.c.state.in_(UNFINISHED)), VolumeStatus.RESTORING),
     (and_(_IS_RESTORE, jobs.c.state == JobState.FAILED), VolumeStatus.ERROR_RESTORING),
-    (and_(jobs.c.kind == JobKind.CLONE, jobs.c.state.in_(_UNFINISHED)), VolumeStatus.CREATING),
+    (and_(jobs.c.kind == JobKind.CLONE, jobs.c.state.in_(UNFINISHED)), VolumeStatus.CREATING),
     (jobs.c.state.in_((JobState.FAILED, JobState.CANCELLED)), VolumeStatus.ERROR),
     else_=block_volumes.c.status,
 )

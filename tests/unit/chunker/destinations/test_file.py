@@ -148,22 +148,6 @@ def test_file_that_came_meanwhile_is_not_replaced(make: Make, path: Path) -> Non
     assert partials(path) == []
 
 
-def test_file_is_replaced_when_that_is_allowed(make: Make, path: Path) -> None:
-    path.write_bytes(b"old")
-    destination = make(overwrite=True)
-    assert path.read_bytes() == b"old"
-    destination.write(0, memoryview(CONTENT))
-    destination.finish()
-    assert path.read_bytes() == CONTENT
-    assert partials(path) == []
-
-
-def test_directory_is_never_replaced(make: Make, path: Path) -> None:
-    path.mkdir()
-    with pytest.raises(DestinationExists, match="not a regular file"):
-        make(overwrite=True)
-
-
 def test_link_that_leads_nowhere_takes_the_name_too(make: Make, path: Path) -> None:
     path.symlink_to("nowhere")
     with pytest.raises(DestinationExists, match="expected a name that is free"):
@@ -183,9 +167,8 @@ def test_two_restores_do_not_disturb_each_other(make: Make, path: Path) -> None:
     assert len(partials(path)) == 2
 
 
-@pytest.mark.parametrize("overwrite", [False, True])
-def test_attempt_that_was_replaced_cannot_finish(make: Make, path: Path, overwrite: bool) -> None:
-    first, second = make(overwrite=overwrite), make(overwrite=overwrite)
+def test_attempt_that_was_replaced_cannot_finish(make: Make, path: Path) -> None:
+    first, second = make(), make()
     first.write(0, memoryview(b"late write"))
     with pytest.raises(DestinationError, match="another attempt has taken over"):
         first.finish()
@@ -224,8 +207,8 @@ def test_name_may_be_as_long_as_the_file_system_allows(tmp_path: Path) -> None:
 
 def test_nothing_stays_open(make: Make) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
-    make(overwrite=True).finish()
-    make(overwrite=True).abort()
+    make().abort()
+    make().finish()
     with pytest.raises(DestinationExists):
         make()
     assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -38,6 +38,13 @@ def test_device_is_overwritten_when_that_is_allowed(device: Path) -> None:
     assert isinstance(destination, InPlace)
 
 
+def test_file_is_never_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "mine"
+    path.write_bytes(b"mine")
+    with pytest.raises(DestinationExists, match="mine exists; expected a name that is free"):
+        open_destination(path, SIZE_BYTES, restore_id="1", overwrite=True)
+
+
 def test_relative_path_is_refused() -> None:
     with pytest.raises(DestinationError, match="destination restored: expected an absolute path"):
         open_destination("restored", SIZE_BYTES, restore_id="1")
