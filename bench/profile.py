@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--directory", type=Path, help="where to work: on the file system of the image")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.directory, prefix="backupd-profile-") as directory:
-        root = Path(directory)
+        root = Path(directory).resolve()
         image = root / "volume.img"
         if options.image:
             subprocess.run(["cp", "--sparse=always", options.image, image], check=True)

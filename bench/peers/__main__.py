@@ -57,7 +57,9 @@ MEASURES: dict[str, Callable[[Path, bool], dict[str, float]]] = {
     "volumes": lambda root, is_small: volumes.measure(
         root, count=4 if is_small else 64, size_bytes=(8 if is_small else 32) * MIB, at_once=4 if is_small else 64
     ),
-    "latency": lambda root, is_small: latency.measure(root, size_bytes=(64 if is_small else 1024) * MIB),
+    "latency": lambda root, is_small: latency.measure(
+        root, size_bytes=(64 if is_small else 1024) * MIB, rounds=1 if is_small else 3
+    ),
 }
 
 

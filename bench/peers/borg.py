@@ -46,6 +46,6 @@ class Borg(Tool):
 
 class EncryptedBorg(Borg):
     name = "borg, 4 MiB"
-    about = "the same with repokey-blake2 (AES-256-CTR, BLAKE2b)"
+    about = "as without encryption, but repokey-blake2 (AES-256-CTR, BLAKE2b)"
     is_encrypted = True
     encryption = "repokey-blake2"

@@ -31,5 +31,5 @@ class Cinder(Tool):
 
 class CinderZstd(Cinder):
     name = "cinder-backup, 50 MiB, zstd"
-    about = "the same with objects of 50 MiB, as its drivers for stores have, and zstd"
+    about = "as with its defaults, but objects of 50 MiB, as its drivers for stores have, and zstd"
     options = ("--compression", "zstd", "--object-bytes", str(50 * 1024 * 1024))

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import statistics
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 from bench import volume
 from bench.daemon import Daemon
@@ -21,18 +25,34 @@ DELAY_S = 0.05
 _START_S = 10.0
 
 
-def measure(root: Path, *, size_bytes: int) -> dict[str, float]:
-    """Back up and restore through a proxy that adds nothing, then through one that adds ``DELAY_S``. Missing."""
+def measure(root: Path, *, size_bytes: int, rounds: int) -> dict[str, float]:
+    """Back up and restore through a proxy that adds nothing and through one that adds ``DELAY_S``. Missing.
+
+    They take turns in who is first. ``answer_s`` and ``answer_slow_s`` are how long the smallest request takes: they
+    show that the delay is there.
+    """
     image = root / "volume.img"
     volume.make(image, size_bytes)
-    found: dict[str, float] = {"size_bytes": size_bytes}
+    taken: dict[str, list[float]] = {}
     (root / "store").mkdir()
+    ways = [("", 0.0), ("_slow", DELAY_S)]
     with KINDS["s3"](root / "store") as store:
-        for name, delay_s in (("", 0.0), ("_slow", DELAY_S)):
-            with _proxied(replace(store, url=f"{store.url}/{delay_s:g}"), delay_s) as proxied:
-                full_s, restore_s = _costs(root / f"daemon{name}", image, proxied)
-            found |= {f"full{name}_s": full_s, f"restore{name}_s": restore_s}
-    return found
+        for number in range(rounds):
+            for name, delay_s in ways if number % 2 == 0 else reversed(ways):
+                place = f"{number}{name}"
+                with _proxied(replace(store, url=f"{store.url}/{place}"), delay_s) as proxied:
+                    costs = _answer_s(proxied), *_costs(root / place, image, proxied)
+                for step, cost_s in zip(("answer", "full", "restore"), costs, strict=True):
+                    taken.setdefault(f"{step}{name}_s", []).append(cost_s)
+    return {"size_bytes": size_bytes, **{name: statistics.median(costs) for name, costs in taken.items()}}
+
+
+def _answer_s(store: Store) -> float:
+    """Ask for what nobody may see, so that the store has little to do."""
+    started_s = time.perf_counter()
+    with suppress(HTTPError):
+        urlopen(str(store.options["endpoint"])).close()
+    return time.perf_counter() - started_s
 
 
 def _costs(root: Path, image: Path, store: Store) -> tuple[float, float]:
