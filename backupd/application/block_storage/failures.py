@@ -42,7 +42,7 @@ _ACTIONS = {
     "VOLUME_VOLUME_BACKUP_016": "import backup record",
     "VOLUME_VOLUME_SNAPSHOT_012": "create snapshot",
     "VOLUME_VOLUME_003": "create volume",
-    "VOLUME_BACKUP_TRACKING": "rely on changed-block tracking",
+    "VOLUME_BACKUP_TRACKING_001": "rely on changed-block tracking",
 }
 
 
