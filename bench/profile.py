@@ -58,7 +58,7 @@ def _rows(data: Path) -> Iterator[tuple[float, str, str]]:
     command = ["perf", "report", "--stdio", "-q", "-i", str(data), "--sort", "dso,symbol", "--field-separator", "\t"]
     report = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     for line in report.stdout.splitlines():
-        if found := re.match(r"\s*([\d.]+)%?\t(\S+)\s*\t\[.\] (.*\S)", line):
+        if found := re.match(r"\s*([\d.]+)%?\s*\t(\S+)\s*\t\[.\] ([^\t]*[^\t\s])", line):
             yield float(found[1]), _short(found[2]), found[3]
 
 
