@@ -56,9 +56,8 @@ class CollectionReport:
     """What a collection found and did, in all repositories of a project on a target together.
 
     ``condemned``, ``reprieved``, ``deleted`` and ``compacted`` count packs; a compacted one is deleted, too.
-    ``locked_packs`` are not needed and cannot be deleted yet; ``relocked`` objects were locked for longer. ``findings``
-    are some of what is condemned, ``findings_count`` counts all. Nothing is deleted while there are
-    ``foreign_writers`` or jobs that it is ``waiting_for``.
+    ``locked_packs`` are not needed and cannot be deleted yet. ``findings`` are some of what is condemned,
+    ``findings_count`` counts all. Nothing is deleted while there are ``foreign_writers`` or jobs it is ``waiting_for``.
     """
 
     is_dry_run: bool = False
@@ -74,7 +73,6 @@ class CollectionReport:
     deleted_forwards: int = 0
     leavings: int = 0
     locked_packs: int = 0
-    relocked: int = 0
     waiting_for: tuple[str, ...] = ()
     foreign_writers: tuple[str, ...] = ()
     findings_count: int = 0

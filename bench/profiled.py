@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
 
@@ -36,19 +37,18 @@ _PARTS = {
 _ALL = (*dict.fromkeys(_PARTS.values()), _LOOP, _LIBRARY, _REST)
 
 
-class Sampler(threading.Thread):
-    """Adds up the processor time of this process by part, and writes it to a file."""
+class Sampler:
+    """Adds up the processor time of this process by part, and writes it to a file, until it is to stop."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(name="sampler", daemon=True)
         self._path = path
-        self._taken_s: dict[str, float] = dict.fromkeys(_ALL, 0.0)
+        self._taken_s = dict.fromkeys(_ALL, 0.0)
         self._last_s: dict[int, float] = {}
+        self.stopped = threading.Event()
 
     def run(self) -> None:
         write_at_s = 0.0
-        while True:
-            time.sleep(_SAMPLE_S)
+        while not self.stopped.wait(_SAMPLE_S):
             self._sample()
             if time.monotonic() >= write_at_s:
                 self._write()
@@ -56,13 +56,12 @@ class Sampler(threading.Thread):
 
     def _sample(self) -> None:
         frames = sys._current_frames()  # noqa: SLF001 - this is what it is for
-        ours = {thread.native_id: thread for thread in threading.enumerate()}
+        threads = {thread.native_id: thread.ident or 0 for thread in threading.enumerate()}
         for task_id, now_s in _cpu_s():
             taken_s = now_s - self._last_s.get(task_id, 0.0)
             self._last_s[task_id] = now_s
-            thread = ours.get(task_id)
-            if thread is not self and taken_s > 0:
-                self._taken_s[_part(thread, frames)] += taken_s
+            if task_id != threading.get_native_id() and taken_s > 0:
+                self._taken_s[_part(threads.get(task_id), frames)] += taken_s
 
     def _write(self) -> None:
         beside = self._path.with_suffix(".new")
@@ -78,18 +77,27 @@ def _cpu_s() -> Iterator[tuple[int, float]]:
             continue  # It has ended.
 
 
-def _part(thread: threading.Thread | None, frames: Mapping[int, FrameType]) -> str:
-    if thread is None:
+def _part(thread_id: int | None, frames: Mapping[int, FrameType]) -> str:
+    if thread_id is None:
         return _LIBRARY
-    frame = frames.get(thread.ident or 0)
+    frame = frames.get(thread_id)
     while frame is not None:
         for place, part in _PARTS.items():
             if place in frame.f_code.co_filename:
                 return part
         frame = frame.f_back
-    return _LOOP if thread is threading.main_thread() else _REST
+    return _LOOP if thread_id == threading.main_thread().ident else _REST
+
+
+def _main(path: Path, arguments: list[str]) -> int:
+    sampler = Sampler(path)
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(sampler.run)
+        try:
+            return main(arguments)
+        finally:
+            sampler.stopped.set()
 
 
 if __name__ == "__main__":
-    Sampler(Path(sys.argv[1])).start()
-    sys.exit(main(sys.argv[2:]))
+    sys.exit(_main(Path(sys.argv[1]), sys.argv[2:]))

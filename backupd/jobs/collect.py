@@ -136,7 +136,7 @@ class _Collection:
         await self._resources.repositories.enlist(self._name)
         if not is_sweep_only:
             path = self._path.with_suffix(".locks.db")
-            self._tally.add(relocked=await self._locks.extend(self._name, self._repository, path, self._progress))
+            await self._locks.extend(self._name, self._repository, path, self._progress)
         if await self._is_under_way() and not await self._has_swept(sweep):
             return
         if is_sweep_only or await sweep.has_foreign_writers():
@@ -241,6 +241,7 @@ class _Collection:
             marker = self._marker(marks)
             # In this order: a backup that is published meanwhile either has its packs recorded or is listed.
             await marker.list_packs()
+            await self._add_condemned(marks)
             async for listed in marker.list_forwards():
                 if not self._tally.is_dry_run:
                     await self._collections.note_moved(self._name, listed)
@@ -256,6 +257,12 @@ class _Collection:
             await workers.run(remove, path)
             raise
         return marks
+
+    async def _add_condemned(self, marks: Marks) -> None:
+        """Note what is condemned already: of a pack that the listing missed it would not be seen that it is needed."""
+        async for page in self._collections.condemned(self._name):
+            packs = [(one.pack_id, one.size_bytes) for one in page if one.kind is CondemnedKind.PACK]
+            await self._resources.workers.run(marks.add_packs, packs)
 
     async def _open_marks(self, epoch: int) -> Marks:
         """Return what was seen before the condemnation, or look at everything anew."""
@@ -281,8 +288,8 @@ def summary(report: CollectionReport) -> str:
     parts = [f"{numbers.packs} packs, {numbers.live_packs} of them live"]
     parts.append(f"{numbers.condemned} condemned, {numbers.reprieved} reprieved, {numbers.deleted} deleted")
     parts.append(f"{numbers.compacted} compacted, {numbers.freed_bytes} bytes freed")
-    if numbers.locked_packs or numbers.relocked:
-        parts.append(f"{numbers.locked_packs} are locked and stay, {numbers.relocked} objects locked for longer")
+    if numbers.locked_packs:
+        parts.append(f"{numbers.locked_packs} are locked and stay")
     if report.waiting_for:
         parts.append(f"waits for jobs {', '.join(report.waiting_for)}")
     if report.foreign_writers:

@@ -21,7 +21,7 @@ from chunker.errors import UnknownFormat
 from targets.base import Target
 from targets.errors import ObjectNotFound, QuotaExceeded
 
-SPARE_BYTES = 384 * 1024
+_SPARE_BYTES = 64 * 1024  # What a thousand packs need to be told is a quarter of that.
 _log = logging.getLogger(__name__)
 
 
@@ -54,7 +54,7 @@ async def keep_spare(target: Target, catalog_id: str) -> None:
     except ObjectNotFound:
         try:
             # Random, so that no file system makes it smaller.
-            await target.put(key, secrets.token_bytes(SPARE_BYTES))
+            await target.put(key, secrets.token_bytes(_SPARE_BYTES))
         except QuotaExceeded as error:
             _log.warning("%s: nothing is kept in reserve for when the target is full: %s", key, error)
 

@@ -49,8 +49,8 @@ class Locks:
             locked = await locker.locked([*keys])
         return [one for key, one in keys.items() if key not in locked]
 
-    async def extend(self, name: RepositoryName, repository: Repository, path: Path, progress: ProgressMeter) -> int:
-        """Lock what kept backups need for longer, if it is time, and return how many objects that is.
+    async def extend(self, name: RepositoryName, repository: Repository, path: Path, progress: ProgressMeter) -> None:
+        """Lock what kept backups need for longer, if it is time.
 
         A backup whose deletion was requested, and refused, is not kept: its lock runs out. ``path`` is for what is
         seen meanwhile.
@@ -58,14 +58,14 @@ class Locks:
         locker = self._locker(name)
         started_at = self._resources.clock.now()
         if locker is None or not await self._is_due(repository, locker.lock_s or 0.0, started_at):
-            return 0
+            return
         count = 0
         async for keys in _batches(self._needed(repository, path, progress)):
             async with _deadline(name):
                 await locker.lock([_whole(name, key) for key in keys])
             count += len(keys)
         await repository.target.put(await self._round_key(), started_at.isoformat().encode())
-        return count
+        _log.info("%s/%s: %d objects are locked for longer", name.target, name.project, count)
 
     def _locker(self, name: RepositoryName) -> LocksObjects | None:
         locker = self._lockers.get(name.target)

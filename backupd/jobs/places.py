@@ -22,10 +22,18 @@ _PACKS_REMEMBERED = 64 * 1024
 class Places:
     """Follows forwards on one target. What was seen once counts as there or lost, as far as a bounded memory goes."""
 
-    def __init__(self, resources: Resources, scope: RepositoryScope, repository: Repository) -> None:
+    def __init__(
+        self,
+        resources: Resources,
+        scope: RepositoryScope,
+        repository: Repository,
+        *,
+        packs_remembered: int = _PACKS_REMEMBERED,
+    ) -> None:
         self._condition = resources.catalog.condition
         self._scope = scope
         self._repository = repository
+        self._packs_remembered = packs_remembered
         self._sizes: OrderedDict[bytes, int | None] = OrderedDict()  # None: the target has no such pack.
         self._without_forward: OrderedDict[bytes, None] = OrderedDict()
 
@@ -34,7 +42,7 @@ class Places:
         asked = [*pointers]
         for pack_id in {pointer.pack for pointer in asked} & self._sizes.keys():
             self._sizes.move_to_end(pack_id)
-        _shorten(self._sizes)  # Here alone: what is asked for now must not be forgotten before it is answered.
+        self._shorten(self._sizes)  # Here alone: what is asked for now must not be forgotten before it is answered.
         await self._look({pointer.pack for pointer in asked})
         return {one: one if self.size(one.pack) is not None else await self._followed(one) for one in asked}
 
@@ -65,7 +73,7 @@ class Places:
         after = await self._repository.moved(pointer)
         if after is None and await self._repository.forward(pack_id) is None:
             self._without_forward[pack_id] = None
-            _shorten(self._without_forward)
+            self._shorten(self._without_forward)
         return after
 
     async def _look(self, packs: set[bytes]) -> None:
@@ -81,7 +89,6 @@ class Places:
             except ObjectNotFound:
                 self._sizes[pack_id] = None
 
-
-def _shorten(remembered: OrderedDict[bytes, Any]) -> None:
-    while len(remembered) > _PACKS_REMEMBERED:
-        remembered.popitem(last=False)
+    def _shorten(self, remembered: OrderedDict[bytes, Any]) -> None:
+        while len(remembered) > self._packs_remembered:
+            remembered.popitem(last=False)

@@ -74,10 +74,10 @@ async def _missing_packs(source: Repository, destination: Repository, rescue: Re
     """
     for folder in range(256):
         prefix = f"{layout.PACKS}{folder:02x}/"
-        ours = [info.key async for info in source.target.list(prefix)]
+        ours = {info.key: info.size_bytes async for info in source.target.list(prefix)}
         packs = {key: pack_id for key in ours if (pack_id := layout.pack_id(key)) is not None}
         await rescue(packs.values())
-        there = {info.key async for info in destination.target.list(prefix)}
+        there = {info.key: info.size_bytes async for info in destination.target.list(prefix)}
         for key, pack_id in packs.items():
-            if key not in there:
+            if there.get(key) != ours[key]:
                 yield pack_id

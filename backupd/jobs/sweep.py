@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from backupd.catalog.condemnations import Root
 from backupd.collection import CollectionReport, Condemned, CondemnedKind, Finding, Reason
 from backupd.errors import CorruptObject
-from backupd.jobs.enlisting import SPARE_BYTES, foreign_writers, keep_spare
+from backupd.jobs.enlisting import foreign_writers, keep_spare
 from backupd.jobs.judging import Fate, last_judgement
 from backupd.jobs.resources import Resources
 from backupd.model import RepositoryName
@@ -20,12 +20,10 @@ from backupd.pipeline.progress import ProgressMeter
 from backupd.repository import condemned, layout
 from backupd.repository.condemned import Condemnation
 from backupd.repository.repository import Repository
-from chunker.pack import PACK_ID_SIZE_BYTES, PackEntry
+from chunker.pack import PackEntry
 from targets.errors import PermissionDenied, QuotaExceeded
 
 _LOOKS_MAX = 10
-_IDS_PER_OBJECT = 16 * 1024
-assert _IDS_PER_OBJECT * PACK_ID_SIZE_BYTES < SPARE_BYTES
 _DEAD = (Reason.DEAD, Reason.ORPHAN, Reason.UNUSED)
 _log = logging.getLogger(__name__)
 OpenMarks = Callable[[int], Awaitable[Marks]]
@@ -162,7 +160,10 @@ class Sweep:
         """
         catalog_id = await self._collections.catalog_id()
         number = 0
-        async for packs in self._condemned_packs():
+        async for page in self._collections.condemned(self._name):
+            packs = [one for one in page if one.kind is CondemnedKind.PACK]
+            if not packs:
+                continue
             body = condemned.encode(Condemnation(catalog_id, epoch, [one.pack_id for one in packs]))
             try:
                 await self._put_condemned(layout.condemned(catalog_id, number), body, layout.spare(catalog_id))
@@ -172,17 +173,6 @@ class Sweep:
                 await self._collections.reprieve(self._name, packs)
             else:
                 number += 1
-
-    async def _condemned_packs(self) -> AsyncIterator[list[Condemned]]:
-        """Yield condemned packs, as many as one object tells of."""
-        packs: list[Condemned] = []
-        async for page in self._collections.condemned(self._name):
-            packs += [one for one in page if one.kind is CondemnedKind.PACK]
-            while len(packs) >= _IDS_PER_OBJECT:
-                yield packs[:_IDS_PER_OBJECT]
-                del packs[:_IDS_PER_OBJECT]
-        if packs:
-            yield packs
 
     async def _put_condemned(self, key: str, body: bytes, spare: str) -> None:
         try:

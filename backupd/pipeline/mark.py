@@ -91,7 +91,7 @@ class Marker:
         """Load the forwards of packs that are gone, as far as these pointers lead, whether or not they were listed."""
         kept = [*pointers]
         while unknown := await self._workers.run(self._marks.unknown, kept):
-            for pack_id in unknown:
+            for pack_id in sorted(unknown):
                 places = await self._repository.forward(pack_id)
                 await self._workers.run(self._marks.learn, pack_id, places)
 

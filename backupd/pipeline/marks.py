@@ -192,7 +192,9 @@ class Marks:
 
     def forwards(self, *, is_needed: bool, after: bytes, limit: int) -> list[tuple[bytes, int]]:
         """Return some packs whose forwards some tree needs, or none does, with the sizes of those; by id."""
-        query = "SELECT pack, size FROM forwards WHERE is_needed = ? AND pack > ? ORDER BY pack LIMIT ?"
+        query = (
+            "SELECT pack, size FROM forwards WHERE is_needed = ? AND NOT is_absent AND pack > ? ORDER BY pack LIMIT ?"
+        )
         return self._connection.execute(query, (is_needed, after, limit)).fetchall()
 
     def is_needed(self, pack_id: bytes) -> bool:

@@ -22,7 +22,7 @@ from chunker import frame, pack
 from chunker.errors import CorruptFrame, CorruptPack
 from chunker.node import Pointer
 from chunker.tree import TreeReader, difference
-from targets.base import Target, exists
+from targets.base import Target
 from targets.errors import ObjectNotFound
 
 COPIES_MAX = 4
@@ -67,17 +67,25 @@ class PackTransfer:
 
     async def _bring(self, pack_id: bytes, hops: int = 0) -> None:
         await self._rescue([pack_id])  # First: what is condemned after one has looked waits for this job.
-        if await exists(self._destination, layout.pack(pack_id)):
-            return
+        there_bytes = await self._size_there(pack_id)
         try:
             size_bytes = await self._source.pack_size(pack_id)
         except LostPack:
+            if there_bytes is not None:
+                return
             places = await self._source.forward(pack_id)
             if places is None or hops >= HOPS_MAX:
                 raise
             await self._bring_moved(pack_id, places, hops + 1)
         else:
-            await self._copy(pack_id, size_bytes)
+            if there_bytes != size_bytes:  # A backup may have stored it by half there, and gone on without that target.
+                await self._copy(pack_id, size_bytes)
+
+    async def _size_there(self, pack_id: bytes) -> int | None:
+        try:
+            return (await self._destination.head(layout.pack(pack_id))).size_bytes
+        except ObjectNotFound:
+            return None
 
     async def _bring_moved(self, pack_id: bytes, places: Forward, hops: int) -> None:
         for moved_to in dict.fromkeys(place.pack for place in places.values()):

@@ -197,6 +197,8 @@ async def _collect_meanwhile(run: Run) -> None:
 @_happens(1)
 async def _back_up_in_vain(run: Run) -> None:
     """Let a backup fail, as its targets are full, and back up again: nothing that was written may be missed."""
+    for guest in run.guests.values():
+        run.note(f"a guest {guest.act()}")
     run.note("all is full for a moment")
     for store in run.stores.values():
         store.is_full = True

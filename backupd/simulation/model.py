@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, or_, select
 
 from backupd.catalog import backups as backup_rows
+from backupd.catalog.condition_tables import damages
 from backupd.catalog.store import Catalog
 from backupd.catalog.tables import attempts, backup_copies, backups, jobs
 from backupd.model import AttemptState, Backup, BackupMode, BackupState, CopyState, JobState
@@ -26,11 +27,12 @@ class Violation(AssertionError):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The catalog at one instant: the backups that are not deleted, and which targets have all of each."""
+    """The catalog at one instant: the backups that are not deleted, which targets have all of each, known damage."""
 
     backups: Sequence[Backup]
     holders: Mapping[str, Sequence[str]]
     deleted: frozenset[str]
+    damaged: frozenset[tuple[str, str]]
 
     @property
     def available(self) -> list[Backup]:
@@ -45,6 +47,7 @@ class Model:
         self._guests = guests
         self._readers = {name: Reader(store, keyring) for name, store in stores.items()}
         self._compared: dict[tuple[str, str], tuple[object, int, frozenset[str]]] = {}
+        self._known_damage: Collection[tuple[str, str]] = ()
         self._publishers: Counter[str] = Counter()
         self._broken: list[str] = []
 
@@ -61,6 +64,7 @@ class Model:
         if self._broken:
             raise Violation("; ".join(self._broken))
         seen = await catalog._run(_look, project)  # noqa: SLF001 - one transaction, so that all is of one instant
+        self._known_damage = seen.damaged
         for backup in seen.available:
             if backup.id not in seen.holders:
                 raise Violation(f"backup {backup.id} is available, and no target is said to have all of it")
@@ -123,12 +127,14 @@ class Model:
         return self._guests[backup.volume_id].copies[read.source_token]
 
     def _excused(self, backup: Backup, store: Store, key: str) -> str:
-        if key not in store.damaged:
+        is_known = key in store.mended and (store.name, key) in self._known_damage
+        if key not in store.damaged and not is_known:
             raise Violation(f"backup {backup.id}, which is {backup.state}: {key} is lost or damaged on {store.name}")
         return key
 
 
 _HOLDERS = select(backup_copies).where(backup_copies.c.state == CopyState.COMPLETE).order_by(backup_copies.c.target)
+_DAMAGED = select(damages.c.target, damages.c.project, damages.c.is_encrypted, damages.c.key)
 _GONE = select(backups.c.id).where(backups.c.state == BackupState.DELETED)
 # More than one that holds a job or has done it, one that holds a job which is over, one that has done one which is not.
 _WRONG_ATTEMPTS = (
@@ -152,7 +158,11 @@ def _look(connection: Connection, project: str) -> Seen:
     holders: dict[str, list[str]] = {}
     for row in connection.execute(_HOLDERS):
         holders.setdefault(row.backup_id, []).append(row.target)
-    return Seen(found, holders, frozenset(connection.execute(_GONE).scalars()))
+    damaged = frozenset(
+        (row.target, layout.prefix(row.project, is_encrypted=row.is_encrypted) + row.key)
+        for row in connection.execute(_DAMAGED)
+    )
+    return Seen(found, holders, frozenset(connection.execute(_GONE).scalars()), damaged)
 
 
 def _check_attempts(connection: Connection) -> None:

@@ -13,14 +13,15 @@ from targets.memory import MemoryTarget
 class Store(MemoryTarget):
     """A memory target that can be full, be down, lie and rot.
 
-    ``damaged`` has every key whose object is not what was stored: the only excuse that a backup has. Listings miss the
-    keys with ``unlisted`` in them.
+    ``damaged`` has every key whose object is not what was stored: the only excuse that a backup has. ``mended`` were
+    damaged and stored again, maybe not all of it. Listings miss the keys with ``unlisted`` in them.
     """
 
     def __init__(self, name: str) -> None:
         super().__init__()
         self.name = name
         self.damaged: set[str] = set()
+        self.mended: set[str] = set()
         self.is_full = False
         self.is_down = False
         self.lies_left = 0
@@ -35,7 +36,9 @@ class Store(MemoryTarget):
             self.damaged.add(key)
             return
         await super().put(key, body, if_absent=if_absent)
-        self.damaged.discard(key)
+        if key in self.damaged:
+            self.damaged.remove(key)
+            self.mended.add(key)
 
     async def delete(self, key: str) -> None:
         self._refuse_when_down(key)

@@ -26,7 +26,7 @@ HOUSE: Rows = (
     ("backupd.pipeline",),
     ("backupd.catalog", "backupd.repository", "backupd.config"),
     ("backupd.states", "backupd.retention", "backupd.type_rules", "backupd.condition", "backupd.access"),
-    ("backupd.block_storage",),
+    ("backupd.block_storage", "backupd.collection"),
     ("backupd.model",),
     ("backupd.errors", "backupd.clock"),
     ("=backupd", "chunker", "targets"),

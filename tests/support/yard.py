@@ -338,13 +338,14 @@ class Ghosts:
 
 
 class Forgetful(Ghosts):
-    """One whose listings miss all forwards while it ``is_stale``; it need not show what was deleted."""
+    """One whose listings miss what is ``missed``, all forwards, while it ``is_stale``; it need not show ghosts."""
 
     is_stale = False
     shows_ghosts = False
+    missed = layout.FORWARDS
 
     async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
         listed = super().list(prefix) if self.shows_ghosts else self._inner.list(prefix)
         async for info in listed:
-            if not (self.is_stale and layout.FORWARDS in info.key):
+            if not (self.is_stale and self.missed in info.key):
                 yield info

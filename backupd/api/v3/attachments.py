@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from backupd.api.v3 import views
+from backupd.api.v3 import lists, views
 from backupd.api.v3.bodies import NAME, UUID, enclosed, read
 from backupd.api.v3.context import caller, since, storage
-from backupd.api.v3.lists import LIMIT_MAX
 from backupd.api.v3.routes import Routes
 from backupd.application.block_storage.attachments import NewAttachment
 
 routes = Routes()
+
+FILTERS = ("volume_id", "instance_id", "status", "attach_status")
 
 _CONNECTOR = {"type": ["object", "null"]}
 _NEW = {"volume_uuid": UUID, "instance_uuid": NAME, "connector": _CONNECTOR}
@@ -21,15 +22,22 @@ _CHANGED = {"connector": {"type": "object"}}
 @routes.get("/attachments", since=27)
 async def index(request: web.Request) -> web.Response:
     """List the attachments, in short."""
-    found = await storage(request).attachments.all(caller(request), LIMIT_MAX)
-    return web.json_response({"attachments": [views.attachment(one, is_long=False) for one in found]})
+    return await _list(request, is_long=False)
 
 
 @routes.get("/attachments/detail", since=27)
 async def detail(request: web.Request) -> web.Response:
     """List the attachments, in full."""
-    found = await storage(request).attachments.all(caller(request), LIMIT_MAX)
-    return web.json_response({"attachments": [views.attachment(one, is_long=True) for one in found]})
+    return await _list(request, is_long=True)
+
+
+async def _list(request: web.Request, *, is_long: bool) -> web.Response:
+    wanted = lists.asked(request, FILTERS)
+    found, count = await storage(request).attachments.all(
+        caller(request), wanted.listing, all_projects=wanted.all_projects
+    )
+    documents = [views.attachment(one, is_long=is_long) for one in found]
+    return lists.answer(request, wanted, "attachments", documents, count)
 
 
 @routes.post("/attachments", since=27)

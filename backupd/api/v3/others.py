@@ -6,7 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
-from backupd.api.v3 import backups, messages, snapshots, volumes
+from backupd.api.v3 import attachments, backups, messages, snapshots, volumes
 from backupd.api.v3.context import caller, storage
 from backupd.api.v3.faults import missing
 from backupd.api.v3.routes import Routes
@@ -21,6 +21,7 @@ _RESOURCE_FILTERS = {
     "backup": [*backups.FILTERS],
     "snapshot": [*snapshots.FILTERS, "metadata", "availability_zone"],
     "message": [*messages.FILTERS],
+    "attachment": [*attachments.FILTERS],
 }
 _SINCE = "2026-01-01T00:00:00+00:00"
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from backupd.access import Access, Caller
-from backupd.block_storage import Attachment, BlockVolume, VolumeStatus
+from backupd.block_storage import Attachment, BlockVolume, Listing, VolumeStatus
 from backupd.catalog.block_storage.store import BlockStorageCatalog
 from backupd.clock import Clock
 from backupd.errors import InvalidRequest, WrongStatus
@@ -85,10 +85,10 @@ class Attachments:
         self.access.require(caller, "volume:get")
         return await self.catalog.attachment(caller.scope, attachment_id)
 
-    async def all(self, caller: Caller, limit: int) -> list[Attachment]:
-        """Return the newest of the caller's project."""
+    async def all(self, caller: Caller, listing: Listing, *, all_projects: bool) -> tuple[list[Attachment], int | None]:
+        """Return a page of the caller's project, or of everybody's to an administrator who asks for them."""
         self.access.require(caller, "volume:get_all")
-        return await self.catalog.attachments(caller.project, limit)
+        return await self.catalog.attachments(None if all_projects and caller.is_admin else caller.project, listing)
 
     async def delete(self, caller: Caller, attachment_id: str) -> BlockVolume:
         """Remove one and return its volume. NotFound, InvalidRequest."""

@@ -21,7 +21,7 @@ from backupd.block_storage import (
     gib,
 )
 from backupd.catalog import holds, rows
-from backupd.catalog.block_storage import quotas, volumes
+from backupd.catalog.block_storage import quotas, snapshots, volumes
 from backupd.catalog.block_storage.paging import Listed
 from backupd.catalog.block_storage.tables import block_backups, block_volumes
 from backupd.catalog.tables import backups, jobs
@@ -119,9 +119,7 @@ def add_details(
     if details is None:
         details = _of_volume(connection, value)
     elif details.snapshot_id is not None:
-        volumes.change_snapshot(
-            connection, details.snapshot_id, expected=(SnapshotStatus.AVAILABLE,), now=value.created_at
-        )
+        snapshots.change(connection, details.snapshot_id, expected=(SnapshotStatus.AVAILABLE,), now=value.created_at)
     known = {one.resource: one for one in charges}
     unlimited = [Charge("backups", 1, -1), Charge("backup_gigabytes", gib(details.size_bytes), -1)]
     quotas.charge(connection, value.project, [known.get(one.resource, one) for one in unlimited])

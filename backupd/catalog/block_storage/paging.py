@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from operator import eq, ge, gt, le, lt, ne
@@ -16,7 +16,14 @@ from backupd.errors import InvalidRequest, NotFound
 Columns = Mapping[str, ColumnElement[Any]]
 _Order = tuple[tuple[str, bool], ...]
 _SHAPES_KEPT = 256
-_COMPARED = {"gt": gt, "gte": ge, "lt": lt, "lte": le, "eq": eq, "neq": ne}
+_COMPARED: Mapping[str, Callable[[Any, Any], ColumnElement[bool]]] = {
+    "gt": gt,
+    "gte": ge,
+    "lt": lt,
+    "lte": le,
+    "eq": eq,
+    "neq": ne,
+}
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -105,7 +112,7 @@ class _Shape:
 
 @lru_cache(_SHAPES_KEPT)
 def _one(listed: Listed, is_scoped: bool) -> Select[Any]:  # noqa: FBT001 - a key of the cache
-    return _visible(listed, listed.shown, is_scoped=is_scoped).where(listed.sort["id"] == bindparam("marker"))
+    return _visible(listed, is_scoped=is_scoped).where(listed.sort["id"] == bindparam("marker"))
 
 
 @lru_cache(_SHAPES_KEPT)
@@ -117,7 +124,7 @@ def _counted(listed: Listed, shape: _Shape) -> Select[Any]:
 @lru_cache(_SHAPES_KEPT)
 def _marker(listed: Listed, shape: _Shape) -> Select[Any]:
     columns = [listed.sort[key].label(f"at_{number}") for number, (key, _) in enumerate(shape.order)]
-    visible = _visible(listed, listed.shown, is_scoped=shape.is_scoped)
+    visible = _visible(listed, is_scoped=shape.is_scoped)
     return visible.with_only_columns(*columns).where(listed.sort["id"] == bindparam("marker"))
 
 
@@ -131,12 +138,12 @@ def _page(listed: Listed, shape: _Shape) -> Select[Any]:
     return found.limit(bindparam("page")).offset(bindparam("skipped"))
 
 
-def _visible(listed: Listed, query: Select[Any], *, is_scoped: bool) -> Select[Any]:
-    return query.where(listed.project == bindparam("of_project")) if is_scoped else query
+def _visible(listed: Listed, *, is_scoped: bool) -> Select[Any]:
+    return listed.shown.where(listed.project == bindparam("of_project")) if is_scoped else listed.shown
 
 
 def _matching(listed: Listed, shape: _Shape) -> Select[Any]:
-    query = _visible(listed, listed.shown, is_scoped=shape.is_scoped)
+    query = _visible(listed, is_scoped=shape.is_scoped)
     if shape.is_scoped and not listed.indexed.isdisjoint(shape.filters):
         # SQLite would rather look at all of a project in order; what it has to work out has no index.
         query = listed.shown.where(func.coalesce(listed.project, "") == bindparam("of_project"))

@@ -21,7 +21,7 @@ from backupd.block_storage import (
     VolumeStatus,
     VolumeSummary,
 )
-from backupd.catalog.block_storage import backups, endings, quotas, volumes
+from backupd.catalog.block_storage import attachments, backups, endings, quotas, snapshots, volumes
 from backupd.catalog.run import Run
 from backupd.clock import Clock
 from backupd.model import Backup, Job, JobKind, Volume
@@ -90,7 +90,7 @@ class BlockStorageCatalog:
         """Return the volumes and the snapshots that were being deleted when the daemon died."""
         return (
             await self._read(volumes.unfinished_deletions),
-            await self._read(volumes.unfinished_snapshot_deletions),
+            await self._read(snapshots.unfinished_deletions),
         )
 
     async def known_sources(self) -> set[str]:
@@ -99,46 +99,46 @@ class BlockStorageCatalog:
 
     async def attach(self, value: Attachment, expected: Collection[VolumeStatus]) -> None:
         """Add an attachment and with it change the volume's status. WrongStatus."""
-        await self._run(volumes.attach, value, expected=expected, now=self._clock.now())
+        await self._run(attachments.attach, value, expected=expected, now=self._clock.now())
 
     async def complete_attachment(self, attachment_id: str, **values: Any) -> Attachment:
         """Make a reserved volume one that is in use. NotFound."""
-        return await self._run(volumes.complete_attachment, attachment_id, self._clock.now(), **values)
+        return await self._run(attachments.complete, attachment_id, self._clock.now(), **values)
 
     async def detach(self, volume_id: str, attachment_id: str | None, expected: Collection[VolumeStatus]) -> None:
         """Remove one attachment, or all of them. WrongStatus."""
-        await self._run(volumes.detach, volume_id, attachment_id, expected=expected, now=self._clock.now())
+        await self._run(attachments.detach, volume_id, attachment_id, expected=expected, now=self._clock.now())
 
     async def attachment(self, project: str | None, attachment_id: str) -> Attachment:
         """NotFound."""
-        return await self._read(volumes.one_attachment, project, attachment_id)
+        return await self._read(attachments.one, project, attachment_id)
 
-    async def attachments(self, project: str | None, limit: int) -> list[Attachment]:
-        """Return the newest."""
-        return await self._read(volumes.attachments, project, limit)
+    async def attachments(self, project: str | None, listing: Listing) -> tuple[list[Attachment], int | None]:
+        """Return a page, and the count if it is asked for. InvalidRequest; NotFound for the marker."""
+        return await self._read(attachments.listed, project, listing)
 
     async def add_snapshot(self, value: Snapshot, charges: Collection[Charge], job: Job) -> None:
         """Add a snapshot and the job that makes it. WrongStatus; QuotaExceeded."""
-        await self._run(volumes.add_snapshot, value, charges, job)
+        await self._run(snapshots.add, value, charges, job)
 
     async def snapshot(self, project: str | None, snapshot_id: str) -> Snapshot:
         """NotFound."""
-        return await self._read(volumes.one_snapshot, project, snapshot_id)
+        return await self._read(snapshots.one, project, snapshot_id)
 
     async def snapshots(self, project: str | None, listing: Listing) -> tuple[list[Snapshot], int | None]:
         """Return a page, and the count if it is asked for. InvalidRequest; NotFound for the marker."""
-        return await self._read(volumes.listed_snapshots, project, listing)
+        return await self._read(snapshots.listed, project, listing)
 
     async def change_snapshot(
         self, snapshot_id: str, *, expected: Collection[SnapshotStatus] | None = None, **values: Any
     ) -> Snapshot:
         """Change what is stored and return the snapshot as it was; as ``change_volume``. NotFound; WrongStatus."""
         now = self._clock.now()
-        return await self._run(volumes.change_snapshot, snapshot_id, expected=expected, now=now, **values)
+        return await self._run(snapshots.change, snapshot_id, expected=expected, now=now, **values)
 
     async def remove_snapshot(self, snapshot_id: str) -> None:
         """Forget a snapshot. NotFound."""
-        await self._run(volumes.remove_snapshot, snapshot_id)
+        await self._run(snapshots.remove, snapshot_id)
 
     async def backup(self, project: str | None, backup_id: str) -> BlockBackup:
         """NotFound."""

@@ -29,18 +29,16 @@ from backupd.block_storage import (
     Charge,
     Listing,
     Snapshot,
-    SnapshotStatus,
     VolumeDetails,
     VolumeStatus,
     VolumeSummary,
-    gib,
 )
 from backupd.catalog import rows
 from backupd.catalog.block_storage import quotas
 from backupd.catalog.block_storage.paging import Listed
 from backupd.catalog.block_storage.tables import block_attachments, block_backups, block_snapshots, block_volumes
 from backupd.catalog.tables import backups, jobs, volumes
-from backupd.errors import Conflict, NotFound, WrongStatus
+from backupd.errors import Conflict, WrongStatus
 from backupd.model import BackupState, Job, JobKind, JobState, Volume
 
 _UNFINISHED = tuple(state for state in JobState if not state.is_final)
@@ -167,7 +165,7 @@ def change(
     """
     volume = locked(connection, volume_id, expected)
     mine = update(block_volumes).where(block_volumes.c.volume_id == volume_id)
-    connection.execute(mine.values(updated_at=now, **_made_of(volume, values)))
+    connection.execute(mine.values(updated_at=now, **made_of(volume, values)))
     return volume
 
 
@@ -197,7 +195,8 @@ def begin_deletion(
         raise Conflict(f"volume {volume_id} has snapshot {found.id}")
 
 
-def _made_of(thing: BlockVolume | Snapshot, values: Mapping[str, Any]) -> dict[str, Any]:
+def made_of(thing: BlockVolume | Snapshot, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what to store of a thing as it is: values, or functions of the thing."""
     return {name: value(thing) if callable(value) else value for name, value in values.items()}
 
 
@@ -225,145 +224,6 @@ def unfinished_deletions(connection: Connection) -> list[str]:
     return list(connection.execute(query).scalars())
 
 
-def attach(connection: Connection, value: Attachment, *, expected: Collection[VolumeStatus], now: datetime) -> None:
-    status = VolumeStatus.IN_USE if value.attached_at else VolumeStatus.RESERVED
-    change(connection, value.volume_id, expected=expected, now=now, status=status)
-    connection.execute(insert(block_attachments).values(asdict(value)))
-
-
-def complete_attachment(connection: Connection, /, attachment_id: str, now: datetime, **values: Any) -> Attachment:
-    attachment = one_attachment(connection, None, attachment_id)
-    mine = update(block_attachments).where(block_attachments.c.id == attachment_id)
-    connection.execute(mine.values(attached_at=attachment.attached_at or now, **values))
-    change(connection, attachment.volume_id, expected=None, now=now, status=VolumeStatus.IN_USE)
-    return one_attachment(connection, None, attachment_id)
-
-
-def detach(
-    connection: Connection,
-    volume_id: str,
-    attachment_id: str | None,
-    *,
-    expected: Collection[VolumeStatus],
-    now: datetime,
-) -> None:
-    """Remove one attachment or all; without any the volume is available. WrongStatus."""
-    mine = block_attachments.c.volume_id == volume_id
-    gone = mine if attachment_id is None else and_(mine, block_attachments.c.id == attachment_id)
-    connection.execute(delete(block_attachments).where(gone))
-    left = connection.execute(select(block_attachments.c.attached_at).where(mine)).all()
-    status = VolumeStatus.AVAILABLE
-    if left:
-        status = VolumeStatus.IN_USE if any(row.attached_at for row in left) else VolumeStatus.RESERVED
-    change(connection, volume_id, expected=expected, now=now, status=status)
-
-
-def one_attachment(connection: Connection, project: str | None, attachment_id: str) -> Attachment:
-    query = select(block_attachments).where(block_attachments.c.id == attachment_id)
-    if project is not None:
-        query = query.where(block_attachments.c.project == project)
-    found = connection.execute(query).first()
-    if found is None:
-        raise NotFound(f"Volume attachment could not be found with filter: attachment_id = {attachment_id}.")
-    return Attachment(**found._mapping)  # noqa: SLF001 - documented by SQLAlchemy; the underscore avoids clashes
-
-
-def attachments(connection: Connection, project: str | None, limit: int) -> list[Attachment]:
-    query = select(block_attachments).order_by(block_attachments.c.created_at.desc()).limit(limit)
-    if project is not None:
-        query = query.where(block_attachments.c.project == project)
-    return [Attachment(**row._mapping) for row in connection.execute(query)]  # noqa: SLF001 - as above
-
-
-_IS_READ = exists().where(
-    block_backups.c.snapshot_id == block_snapshots.c.id,
-    block_backups.c.backup_id == backups.c.id,
-    backups.c.state == BackupState.CREATING,
-)
-_SNAPSHOT_STATUS = case(
-    (_IS_READ, SnapshotStatus.BACKING_UP),
-    (jobs.c.state.in_(_UNFINISHED), SnapshotStatus.CREATING),
-    (jobs.c.state.in_((JobState.FAILED, JobState.CANCELLED)), SnapshotStatus.ERROR),
-    else_=block_snapshots.c.status,
-)
-_SNAPSHOTS = select(
-    *(column for column in block_snapshots.c if column.name != "status"), _SNAPSHOT_STATUS.label("status")
-).outerjoin(jobs, jobs.c.id == block_snapshots.c.job_id)
-_SNAPSHOT_NAME = func.coalesce(block_snapshots.c.name, "")
-_SNAPSHOT_SORT = {
-    "id": block_snapshots.c.id,
-    "created_at": block_snapshots.c.created_at,
-    "name": _SNAPSHOT_NAME,
-    "display_name": _SNAPSHOT_NAME,
-    "status": _SNAPSHOT_STATUS,
-    "volume_id": block_snapshots.c.volume_id,
-}
-_SNAPSHOT_FILTERS = {
-    **_SNAPSHOT_SORT,
-    "project_id": block_snapshots.c.project,
-    "tenant_id": block_snapshots.c.project,
-}
-
-
-_LISTED_SNAPSHOTS = Listed(
-    "Snapshot",
-    _SNAPSHOTS,
-    block_snapshots.c.project,
-    _SNAPSHOT_SORT,
-    _SNAPSHOT_FILTERS,
-    frozenset({"id", "volume_id"}),
-    metadata=block_snapshots.c.metadata,
-)
-
-
-def add_snapshot(connection: Connection, value: Snapshot, charges: Collection[Charge], job: Job) -> None:
-    """Add a snapshot of a volume that is there, and the job that makes it."""
-    locked(connection, value.volume_id, (VolumeStatus.AVAILABLE, VolumeStatus.IN_USE, VolumeStatus.BACKING_UP))
-    quotas.charge(connection, value.project, charges)
-    connection.execute(insert(block_snapshots).values(asdict(value)))
-    connection.execute(insert(jobs).values(is_publishing=False, **rows.from_job(job)))
-
-
-def one_snapshot(connection: Connection, project: str | None, snapshot_id: str) -> Snapshot:
-    return _snapshot(_LISTED_SNAPSHOTS.one(connection, project, snapshot_id))
-
-
-def listed_snapshots(
-    connection: Connection, project: str | None, listing: Listing
-) -> tuple[list[Snapshot], int | None]:
-    found, count = _LISTED_SNAPSHOTS.page(connection, project, listing)
-    return [_snapshot(row) for row in found], count
-
-
-def change_snapshot(
-    connection: Connection,
-    /,
-    snapshot_id: str,
-    *,
-    expected: Collection[SnapshotStatus] | None,
-    now: datetime,
-    **values: Any,
-) -> Snapshot:
-    connection.execute(select(block_snapshots.c.id).where(block_snapshots.c.id == snapshot_id).with_for_update())
-    snapshot = one_snapshot(connection, None, snapshot_id)
-    if expected is not None and snapshot.status not in expected:
-        raise WrongStatus("snapshot", snapshot_id, snapshot.status)
-    mine = update(block_snapshots).where(block_snapshots.c.id == snapshot_id)
-    connection.execute(mine.values(updated_at=now, **_made_of(snapshot, values)))
-    return snapshot
-
-
-def remove_snapshot(connection: Connection, snapshot_id: str) -> None:
-    snapshot = one_snapshot(connection, None, snapshot_id)
-    connection.execute(delete(block_snapshots).where(block_snapshots.c.id == snapshot_id))
-    quotas.release(connection, snapshot.project, {"snapshots": 1, "gigabytes": gib(snapshot.size_bytes)})
-
-
-def unfinished_snapshot_deletions(connection: Connection) -> list[str]:
-    query = select(block_snapshots.c.id).where(block_snapshots.c.status == SnapshotStatus.DELETING)
-    return list(connection.execute(query).scalars())
-
-
 def known_sources(connection: Connection) -> set[str]:
     return set(connection.execute(select(volumes.c.source)).scalars())
 
@@ -381,12 +241,6 @@ def _shown(row: Row[Any], attached: tuple[Attachment, ...]) -> BlockVolume:
     status = VolumeStatus(fields.pop("shown_status"))
     own = {name: fields.pop(name) for name in ("id", "project", "source", "backup_type_id", "created_at", "updated_at")}
     return BlockVolume(**own, status=status, details=VolumeDetails(status=status, **fields), attachments=attached)
-
-
-def _snapshot(row: Row[Any]) -> Snapshot:
-    fields = dict(row._mapping)  # noqa: SLF001 - as above
-    fields["status"] = SnapshotStatus(fields["status"])
-    return Snapshot(**fields)
 
 
 def _plain(details: VolumeDetails) -> dict[str, Any]:

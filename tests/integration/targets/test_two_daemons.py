@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-import time
 import tomllib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from backupd.clock import SystemClock
 from backupd.offline import run as offline
 from backupd.repository import keyring
 from targets.open import open_target
@@ -23,6 +24,7 @@ from tests.support.buckets import make_bucket
 from tests.support.daemon import Daemon, Place, serving
 from tests.support.disk import check_restore
 from tests.support.racer import CANNOT_TELL, LOST, WON, body, racing
+from tests.support.servers.process import in_thread
 from tests.support.servers.rgw import Rgw
 from tests.support.stores import opened, target_section
 from tests.support.volumes import random_bytes
@@ -64,11 +66,11 @@ async def test_p5_once_of_two_processes_exactly_one_takes_a_key_or_the_probe_say
 ) -> None:
     _, table = target_of(section)
     async with aclosing(open_target(table["url"], **table["options"])) as target:
-        report = await essentials(target, monotonic=time.monotonic)
+        report = await essentials(target, monotonic=SystemClock().monotonic)
         with racing(table["url"], table["options"], WRITERS) as racers:
             for number, size_bytes in enumerate(SIZES_BYTES * ROUNDS):
                 key = f"raced/{number}"
-                results = await asyncio.to_thread(racers.race, key, size_bytes=size_bytes)
+                results = await in_thread(partial(racers.race, key, size_bytes=size_bytes))
                 if report.has_conditional_put:
                     assert sorted(results.values()) == [LOST, WON]
                     winner = next(name for name, result in results.items() if result == WON)

@@ -12,8 +12,11 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TypeVar
 
 from backupd.clock import SystemClock
+
+T = TypeVar("T")
 
 _POLL_S = 0.05
 _LOG_TAIL_BYTES = 3000
@@ -164,6 +167,6 @@ def answers(url: str, *, timeout_s: float = 1.0) -> bool:
         return False
 
 
-async def in_thread(work: Callable[[], None]) -> None:
+async def in_thread(work: Callable[[], T]) -> T:
     """Do something that blocks, such as starting a server, while the loop goes on."""
-    await asyncio.to_thread(work)
+    return await asyncio.to_thread(work)

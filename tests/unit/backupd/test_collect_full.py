@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from backupd.jobs import sweep
+from backupd.collection import Condemned, CondemnedKind, Reason
 from backupd.repository import layout
 from targets.base import Body
 from targets.errors import QuotaExceeded
 from targets.memory import MemoryTarget
-from tests.support.sabotage import replaced
 from tests.support.yard import Yard, yard
 
 
@@ -77,11 +76,19 @@ async def test_the_room_that_a_full_target_needs_is_kept_again(place: Yard, stor
 async def test_p2_keep_what_a_full_target_cannot_be_told_is_left_for_the_next_collection(
     place: Yard, store: _Filling
 ) -> None:
-    await place.delete(await place.back_up(await place.add_disk(20, seed=2)))
-    store.refused = f"{await place.catalog.collections.catalog_id()}/1"
-    with replaced(sweep, "_IDS_PER_OBJECT", 1):
-        assert (await place.collect()).deleted == 1
-        assert len(await place.keys()) == 1
-        store.refused = ""
-        assert (await place.collect()).deleted == 1
+    await place.back_up(await place.add_disk(1, seed=1))
+    collections = place.catalog.collections
+    repository = await place.repository()
+    dead = [number.to_bytes(16, "big") for number in range(1100)]
+    for pack_id in (dead[0], dead[-1]):
+        await repository.put_pack(pack_id, memoryview(b"dead"))
+    await collections.condemn(place.name, [Condemned(CondemnedKind.PACK, one, Reason.DEAD, 4) for one in dead])
+    await collections.seal(place.name)
+    store.refused = f"{await collections.catalog_id()}/1"
+    await place.collect(sweep_only=True)
+    assert not await repository.has_pack(dead[0])
+    assert await repository.has_pack(dead[-1])
+    store.refused = ""
+    assert (await place.collect()).deleted == 1
     assert not await place.keys(layout.CONDEMNED)
+    await place.check()

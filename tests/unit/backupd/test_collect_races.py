@@ -12,10 +12,11 @@ from backupd.jobs.collecting import Collecting
 from backupd.model import JobKind, JobState
 from backupd.repository import layout
 from chunker.errors import UnknownFormat
+from targets.base import Target
 from tests.support.builders import PROJECT
 from tests.support.catalogs import open_catalog
 from tests.support.virtual_clock import VirtualClock
-from tests.support.yard import CHUNK_BYTES, Disk, Yard, yard
+from tests.support.yard import CHUNK_BYTES, Disk, Forgetful, Yard, yard
 
 
 @pytest.fixture
@@ -47,6 +48,37 @@ async def test_p2_keep_a_sweep_waits_for_a_backup_that_began_before_and_spares_w
 
 
 async def test_p2_keep_what_a_running_backup_had_found_before_the_condemnation_is_reprieved(place: Yard) -> None:
+    chunks = await condemned_and_needed(place)
+    report = await place.collect(sweep_only=True)
+    assert (report.reprieved, report.deleted) == (1, 1)
+    assert chunks in await place.keys()
+    await place.check()
+
+
+async def test_p2_keep_a_listing_that_misses_what_is_condemned_condemns_nothing_for_good(tmp_path: Path) -> None:
+    targets: list[Forgetful] = []
+
+    def forgetful(inner: Target) -> Target:
+        targets.append(Forgetful(inner))
+        targets[-1].missed = layout.PACKS
+        return targets[-1]
+
+    async with yard(tmp_path, wrap=forgetful) as place:
+        chunks = await condemned_and_needed(place)
+        for seen in (place.root / "collections").iterdir():
+            seen.unlink()
+        for target in targets:
+            target.is_stale = True
+        report = await place.collect(sweep_only=True)
+        assert report.reprieved == 1
+        for target in targets:
+            target.is_stale = False
+        assert chunks in await place.keys()
+        await place.check()
+
+
+async def condemned_and_needed(place: Yard) -> str:
+    """Let a pack be condemned that a backup relies on, which had found it before; return its key."""
     one, other = await twins(place)
     first = await place.back_up(one)
     chunks = max(await sizes(place), key=lambda one: one[1])[0]
@@ -60,10 +92,7 @@ async def test_p2_keep_what_a_running_backup_had_found_before_the_condemnation_i
     index.add(pack_id, entries)  # The backup goes on as if it had asked before.
     other.content[claimed.of_backup] = other.now()
     await place.do_without_asking(claimed)
-    report = await place.collect(sweep_only=True)
-    assert (report.reprieved, report.deleted) == (1, 1)
-    assert chunks in await place.keys()
-    await place.check()
+    return chunks
 
 
 async def test_p2_keep_a_backup_that_begins_after_the_condemnation_does_not_rely_on_it(place: Yard) -> None:

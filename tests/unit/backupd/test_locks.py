@@ -18,7 +18,7 @@ from tests.support.virtual_clock import VirtualClock
 from tests.support.yard import CHUNK_BYTES, Disk, Yard, yard
 
 DAY_S = 86_400.0
-LOCKED_DAYS = 9
+LOCKED_DAYS = 6
 
 
 class _Locking(MemoryTarget):
@@ -100,7 +100,7 @@ async def shared(bucket: _Bucket) -> tuple[Disk, str]:
 
 async def test_p2_keep_what_a_kept_backup_needs_is_never_open_for_deletion(bucket: _Bucket) -> None:
     await shared(bucket)
-    for _ in range(3 * LOCKED_DAYS):
+    for _ in range(2 * LOCKED_DAYS):
         await bucket.pass_days(1)
         assert bucket.store.open_keys() == set()
     await bucket.place.check()

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from backupd.jobs import places as places_module
 from backupd.jobs.places import Places
 from backupd.jobs.repositories_of import scopes
 from chunker.node import Pointer
 from tests.support.builders import PROJECT
-from tests.support.sabotage import replaced
 from tests.support.yard import yard
 
 
@@ -28,11 +26,6 @@ async def test_a_lost_pack_is_looked_for_once_however_many_frames_it_had(tmp_pat
 
 
 async def test_a_pack_that_is_there_is_never_lost_because_others_were_asked_for(tmp_path: Path) -> None:
-    with replaced(places_module, "_PACKS_REMEMBERED", 2):
-        await ask_for_more_than_are_remembered(tmp_path)
-
-
-async def ask_for_more_than_are_remembered(tmp_path: Path) -> None:
     async with yard(tmp_path) as place:
         await place.back_up(await place.add_disk(1, seed=1))
         repository = await place.repository()
@@ -40,7 +33,7 @@ async def ask_for_more_than_are_remembered(tmp_path: Path) -> None:
         for one in frames:
             await repository.put_pack(one.pack, memoryview(b"pack"))
         scope = next(iter(scopes(place.resources.repositories, PROJECT, "local")))
-        places = Places(place.resources, scope, repository)
+        places = Places(place.resources, scope, repository, packs_remembered=2)
         for asked in (frames[:3], [frames[0], frames[3]], frames, [frames[1], frames[4]]):
             await places.now(asked)
             assert [places.size(one.pack) for one in asked] == [4] * len(asked)

@@ -144,3 +144,18 @@ async def test_who_may_see_types_is_for_the_rules_to_say(tmp_path: Path) -> None
         await v3.as_("member").get("/types")
         for path in ("/types", "/types/default", "/types/standard"):
             assert (await v3.as_("reader").refused(path, None, method="GET"))[0] == 403
+
+
+async def test_attachments_are_found_by_their_volume_and_come_in_pages(v3: V3) -> None:
+    made = []
+    for _ in range(3):
+        volume_id = await v3.add_volume()
+        made.append((await v3.post("/attachments", {"attachment": {"volume_uuid": volume_id}}))["attachment"])
+        v3.world.clock.advance(1)
+    found = (await v3.get(f"/attachments?volume_id={made[1]['volume_id']}"))["attachments"]
+    assert [one["id"] for one in found] == [made[1]["id"]]
+    page = await v3.get("/attachments?limit=2")
+    assert [one["id"] for one in page["attachments"]] == [made[2]["id"], made[1]["id"]]
+    rest = await v3.get(page["attachments_links"][0]["href"].partition("/v3")[2])
+    assert [one["id"] for one in rest["attachments"]] == [made[0]["id"]]
+    assert (await v3.get("/attachments?status=attached"))["attachments"] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 
@@ -17,6 +18,7 @@ from targets.testing import keys
 from tests.support.racer import racing
 from tests.support.rados_targets import LARGE, PART_BYTES
 from tests.support.servers.ceph import POOL, Ceph
+from tests.support.servers.process import in_thread
 
 
 async def test_large_object_is_stored_in_parts_that_no_listing_shows(
@@ -72,7 +74,7 @@ async def test_parts_of_a_writer_that_was_killed_are_found_and_removed(
     options = {"conf": str(ceph.conf), "part_bytes": PART_BYTES}
     with racing(f"rados://{POOL}/{namespace}", options, ["writer"]) as writers:
         async with asyncio.TaskGroup() as group:
-            write = group.create_task(asyncio.to_thread(writers.race, "key", size_bytes=2000 * PART_BYTES))
+            write = group.create_task(in_thread(partial(writers.race, "key", size_bytes=2000 * PART_BYTES)))
             while not [part async for part in target.leavings("")]:
                 assert not write.done()
             writers.kill()

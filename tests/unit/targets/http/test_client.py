@@ -135,6 +135,24 @@ async def test_buffer_is_filled_as_far_as_the_body_goes() -> None:
             assert room[:filled] == b"content"[:filled]
 
 
+async def test_buffer_is_filled_from_an_answer_that_comes_in_chunks() -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        for chunk in (b"con", b"te", b"nt"):
+            await response.write(chunk)
+        return response
+
+    app = web.Application()
+    app.router.add_get("/", answer)
+    async with TestServer(app) as server, opened() as client:
+        room = bytearray(9)
+        async with client.request("GET", server.make_url("/"), headers={}) as response:
+            assert await read_into(response, memoryview(room)) == 7
+        assert room == b"content\0\0"
+
+
 def test_missing_certificates_are_told() -> None:
     with pytest.raises(Misconfigured, match="option ca_file: /absent: No such file"):
         HttpClient(connections_max=1, ca_file="/absent")
