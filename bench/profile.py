@@ -22,14 +22,17 @@ from tests.support.servers.process import free_port
 _HERTZ = 999
 _LINES = 25
 _SHARE_MIN = 0.4
+_ROW = r"\s*[\d.]+%?\s*\t\s*(\d+)\s*\t(\S+)\s*\t\[.\] ([^\t]*[^\t\s])"
 
 
 def profile(daemon: Daemon, root: Path, path: str, request: dict[str, Any], title: str) -> dict[str, Any]:
     """Run a job, print where its time went, and return it."""
-    with _recorded(daemon.pid, root / "perf.data") as data:
+    with _recorded(root / "perf.data") as data:
         job = daemon.run(path, request)
-    print(f"\n== {title}: CPU {job['cpu_s']:.2f} s, wall {job['wall_s']:.2f} s\n")
-    rows = list(_rows(data))
+    rows, samples = _rows(data, daemon.pid)
+    print(
+        f"\n== {title}: CPU {job['cpu_s']:.2f} s, {samples / _HERTZ:.2f} s of it sampled; wall {job['wall_s']:.2f} s\n"
+    )
     places: dict[str, float] = {}
     for share, place, _ in rows:
         places[place] = places.get(place, 0.0) + share
@@ -44,8 +47,9 @@ def profile(daemon: Daemon, root: Path, path: str, request: dict[str, Any], titl
 
 
 @contextmanager
-def _recorded(pid: int, data: Path) -> Iterator[Path]:
-    command = ["perf", "record", "-q", "-e", "cpu-clock", "-F", str(_HERTZ), "-p", str(pid), "-o", str(data)]
+def _recorded(data: Path) -> Iterator[Path]:
+    """Sample the whole machine: only that way are threads seen that begin later."""
+    command = ["perf", "record", "-q", "-a", "-e", "cpu-clock", "-F", str(_HERTZ), "-o", str(data)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as recorder:
         try:
             yield data
@@ -53,13 +57,15 @@ def _recorded(pid: int, data: Path) -> Iterator[Path]:
             recorder.send_signal(signal.SIGINT)
 
 
-def _rows(data: Path) -> Iterator[tuple[float, str, str]]:
-    """Yield (per cent, library, function), the most first."""
-    command = ["perf", "report", "--stdio", "-q", "-i", str(data), "--sort", "dso,symbol", "--field-separator", "\t"]
+def _rows(data: Path, pid: int) -> tuple[list[tuple[float, str, str]], int]:
+    """Return (per cent, library, function) of one process, the most first, and how many samples it has."""
+    command = ["perf", "report", "--stdio", "-q", "-n", "-i", str(data), "--pid", str(pid)]
+    command += ["--sort", "dso,symbol", "--field-separator", "\t"]
     report = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    for line in report.stdout.splitlines():
-        if found := re.match(r"\s*([\d.]+)%?\t(\S+)\s*\t\[.\] (.*\S)", line):
-            yield float(found[1]), _short(found[2]), found[3]
+    matches = [re.match(_ROW, line) for line in report.stdout.splitlines()]
+    found = [(int(match[1]), _short(match[2]), match[3]) for match in matches if match]
+    total = sum(count for count, _, _ in found)
+    return [(100 * count / total, library, symbol) for count, library, symbol in found], total
 
 
 def _short(library: str) -> str:
