@@ -91,7 +91,7 @@ class BackupPipeline:
             chunk_size_bytes=options.chunk_size_bytes,
             span_chunks=options.span_chunks,
             compression_level=options.compression_level,
-            thread_count=workers.thread_count,
+            thread_count=workers.thread_count + workers.spare_count,  # One of them waits: to read, or to be let in.
         )
         self._outcomes: Counter[Outcome] = Counter()
         self._new_bytes = 0
