@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from chunker.frame import OVERHEAD_BYTES_MAX, compression_state_bytes
 
-CHUNK_PACK_SIZE_BYTES = 8 * 1024 * 1024 + 16 * 1024  # Two of the largest chunks fit.
+CHUNK_PACK_SIZE_BYTES = 8 * 1024 * 1024 + 640 * 1024  # Some 8 MiB of frames, as the last that does not fit is left out.
 NODE_PACK_SIZE_BYTES = 4 * 1024 * 1024
 STATE_BYTES_UNCOUNTED = 2 * 1024 * 1024
 """Compression at the usual levels, of a thread: like its stack no part of the budget. What takes more is."""

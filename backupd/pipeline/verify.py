@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import asyncio
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Sequence
 from functools import partial
 
@@ -43,6 +44,7 @@ class VerifyPipeline:
         self._workers = workers
         self._progress = progress
         self._footers: OrderedDict[bytes, _Footer] = OrderedDict()
+        self._asking: defaultdict[bytes, asyncio.Lock] = defaultdict(asyncio.Lock)
         # One chunk at a time: its plain bytes are still in the processor's cache when they are hashed.
         self._cut = Cut.of(manifest, run_size_bytes=manifest.chunk_size_bytes)
         self._nodes = NodeCache(NodeFetcher(repository, workers))
@@ -90,11 +92,16 @@ class VerifyPipeline:
         raise CorruptObject(f"{layout.forward(pointer.pack)}: the forwards that lead here never end")
 
     async def _footer(self, pack_id: bytes) -> _Footer:
-        entries = await self._repository.footer(pack_id)
-        self._footers[pack_id] = {entry.offset: (entry.id, entry.length) for entry in entries}
-        if len(self._footers) > _FOOTERS_REMEMBERED:
-            self._footers.popitem(last=False)
-        return self._footers[pack_id]
+        try:
+            async with self._asking[pack_id]:  # Of spans that touch it at the same time, one asks.
+                if (found := self._footers.get(pack_id)) is None:
+                    entries = await self._repository.footer(pack_id)
+                    found = self._footers[pack_id] = {entry.offset: (entry.id, entry.length) for entry in entries}
+                    if len(self._footers) > _FOOTERS_REMEMBERED:
+                        self._footers.popitem(last=False)
+                return found
+        finally:
+            self._asking.pop(pack_id, None)
 
 
 def _discard(offset_bytes: int, plain: memoryview) -> None:
