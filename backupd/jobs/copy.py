@@ -75,9 +75,10 @@ async def copy_manifest(source: Repository, destination: Repository, backup_id: 
 
     Conflict when there is another one of that name, unless that is to be replaced.
     """
-    if await source.manifest(backup_id) is None:
+    found = await source.stored_manifest(backup_id)
+    if found is None:
         raise CorruptObject(f"{layout.manifest(backup_id)} is lost: the target has no such object")
-    body = await source.target.get(layout.manifest(backup_id))
+    _, body = found  # Not read a second time: what is stored is what was looked at.
     try:
         await destination.target.put(layout.manifest(backup_id), body, if_absent=not replace)
     except ObjectExists:

@@ -136,13 +136,18 @@ class Repository:
 
     async def manifest(self, backup_id: str) -> Manifest | None:
         """Return a backup's manifest, None when there is none; CorruptObject names it when it is damaged."""
+        found = await self.stored_manifest(backup_id)
+        return None if found is None else found[0]
+
+    async def stored_manifest(self, backup_id: str) -> tuple[Manifest, bytes] | None:
+        """Return a backup's manifest, and with it what it was read from."""
         key = layout.manifest(backup_id)
         try:
             body = await self.target.get(key)
         except ObjectNotFound:
             return None
         try:
-            return manifest.decode(backup_id, body, self.keys)
+            return manifest.decode(backup_id, body, self.keys), body
         except (CorruptObject, UnknownFormat) as error:
             raise type(error)(f"{key}: {error}") from error
 
