@@ -12,7 +12,7 @@ from backupd.jobs.run import JobRun
 from backupd.model import Backup, BackupState, CopyState, Job, RepositoryName
 from backupd.repository import layout
 from targets.base import Target, exists
-from targets.errors import TargetError
+from targets.errors import TargetError, Unavailable
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +29,8 @@ class DeleteBody:
         backup = await catalog.backup(job.project, job.of_backup)
         if backup.state is BackupState.DELETED:
             return
+        if backup.state is not BackupState.DELETING:  # Given back, by an attempt that died before it could say so.
+            raise Unavailable(f"backup {backup.id} is {backup.state}: an earlier attempt could not reach its targets")
         copies = await catalog.copies(backup.id)
         targets = self._targets(backup, [copy.target for copy in copies])
         holders = [

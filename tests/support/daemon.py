@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -123,3 +123,9 @@ async def _address(process: subprocess.Popen[bytes], log_path: Path) -> str:
         assert clock.monotonic() < deadline_s, log_path.read_text()
         await clock.sleep(_POLL_INTERVAL_S)
     return found[1]
+
+
+def read_for_changes(backup: Mapping[str, Any]) -> int:
+    """Return how much a backup read of its volume, without what it read to see whether tracking is right."""
+    statistics = backup["statistics"]
+    return int(statistics["read_bytes"] - statistics["audited_bytes"])

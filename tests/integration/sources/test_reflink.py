@@ -24,7 +24,7 @@ from chunker.sources.reflink.source import ReflinkSource
 from chunker.testing import assert_covers, opened, read
 from tests.support.api import CHUNK_SIZE_BYTES
 from tests.support.cloning_file_systems import MountCloning, mount_image, unmount
-from tests.support.daemon import ROOT, Place, serving
+from tests.support.daemon import ROOT, Place, read_for_changes, serving
 from tests.support.loop_device import not_run
 from tests.support.volumes import punch_hole, random_bytes
 
@@ -237,7 +237,7 @@ async def test_p1_exact_increments_of_an_image_that_is_written_meanwhile(image: 
         changed = image.read_bytes()
         increment = await daemon.back_up("disk", mode="incremental")
         assert increment["full_read_reason"] is None
-        assert increment["statistics"]["read_bytes"] == CHUNK_SIZE_BYTES
+        assert read_for_changes(increment) == CHUNK_SIZE_BYTES
         for backup, content in ((full, CONTENT), (increment, changed)):
             restored = await daemon.restore(backup, daemon.place.restores / backup["id"])
             assert restored.read_bytes() == content

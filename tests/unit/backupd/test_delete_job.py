@@ -37,12 +37,15 @@ class Deleting:
     stored: MemoryTarget
     indexes: Path
 
-    async def run(self, *faults: Fault, attempts: int = 1) -> JobState:
+    async def run(self, *faults: Fault, attempts: int = 1, is_given_back: bool = False) -> JobState:
         """Delete the backup on a target with faults, at the last of so many attempts, and return what became of it."""
         job = make_job(self.backup, JobKind.DELETE)
         await self.catalog.begin_delete(self.backup.id, job)
         for _ in range(attempts - 1):
-            await self.catalog.claim_job("worker", 60.0)
+            died = await self.catalog.claim_job("worker", 60.0)
+            assert died is not None
+            if is_given_back:
+                await self.catalog.keep_backup(self.backup.id, job_id=died.id, fence=died.fence)
             await self.catalog.release_leases("worker")
         claimed = await self.catalog.claim_job("worker", 60.0)
         assert claimed is not None
@@ -104,6 +107,13 @@ async def test_a_deletion_that_failed_after_it_had_removed_a_manifest_leaves_an_
 async def test_a_target_that_is_down_at_a_later_attempt_leaves_an_error(deleting: Deleting) -> None:
     assert await deleting.run(DOWN, attempts=2) == "failed"
     assert await deleting.state() == "error"
+
+
+async def test_p2_keep_what_an_earlier_attempt_gave_back_is_not_removed(deleting: Deleting) -> None:
+    assert await deleting.run(attempts=2, is_given_back=True) == "failed"
+    assert await deleting.state() == "available"
+    assert [info.key async for info in deleting.stored.list("")]
+    assert [one.backup_id for one in await deleting.catalog.failed_deletions()] == [deleting.backup.id]
 
 
 @pytest.mark.parametrize("fault", [REFUSED, UNKNOWN])
