@@ -14,7 +14,7 @@ from backupd.jobs.points import let_go
 from backupd.jobs.published import result_of
 from backupd.jobs.resources import Resources
 from backupd.jobs.run import JobRun
-from backupd.model import Backup, BackupState, Job, Volume
+from backupd.model import Backup, BackupState, CopyState, Job, Volume
 from backupd.repository import layout
 from backupd.repository.manifest import Manifest
 from backupd.repository.opened import Opened
@@ -133,14 +133,19 @@ class BackupBody:
     async def _behind(self, backup: Backup) -> dict[str, str]:
         """Return the targets that lack an earlier backup, which this one may share chunks with.
 
-        It shares some only with backups that go to the same targets: a parent and the chunk index are of those.
+        It shares some only with backups that go to the same targets: a parent and the chunk index are of those. The
+        parent may be about to be deleted, so that it is not among those that targets have yet to get.
         """
-        return {
-            copy.target: f"it has yet to get backup {copy.backup_id}"
+        lagging = [
+            copy
             for other, copy in await self._catalog.lagging_copies()
             if {*other.targets} == {*backup.targets}
             and (other.project, other.is_encrypted) == (backup.project, backup.is_encrypted)
-        }
+        ]
+        if backup.parent_id is not None:
+            of_parent = await self._catalog.copies(backup.parent_id)
+            lagging += [copy for copy in of_parent if copy.state is CopyState.LAGGING]
+        return {copy.target: f"it has yet to get backup {copy.backup_id}" for copy in lagging}
 
     async def _lagging(self, backup: Backup, opened: Opened) -> list[str]:
         """Return the targets that do not have the backup: who missed a pack did not get the manifest either.

@@ -6,12 +6,15 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
+from backupd.catalog.tables import backup_copies
 from backupd.errors import CorruptObject
 from backupd.jobs.failure import causes
-from backupd.model import JobState
+from backupd.model import CopyState, JobKind, JobState
 from backupd.repository import layout
 from targets.base import Leaving, Target
+from tests.support.builders import make_job
 from tests.support.yard import CHUNK_BYTES, Forgetful, Ghosts, Yard, yard
 
 
@@ -197,6 +200,18 @@ async def test_nothing_is_collected_while_a_manifest_is_lost(place: Yard) -> Non
     assert await place.keys() == packs
     await repository.target.put(layout.manifest(kept.id), body)
     await place.check()
+
+
+async def test_p2_keep_a_target_that_lacks_a_parent_which_is_being_deleted_gets_nothing_on_top(place: Yard) -> None:
+    disk = await place.add_disk(40, seed=1)
+    first = await place.back_up(disk, copies=("other",))
+    lagging = update(backup_copies).where(backup_copies.c.target == "other").values(state=CopyState.LAGGING)
+    await place.catalog.collections._run(lambda connection: connection.execute(lagging))
+    job = await place.request_backup(disk, first, copies=("other",))
+    await place.catalog.begin_delete(first.id, make_job(first, JobKind.DELETE))
+    await place.do(await place.claim_of(job))
+    found = {copy.target: copy.state for copy in await place.catalog.copies(job.of_backup)}
+    assert found == {"local": "complete", "other": "lagging"}
 
 
 async def make_compacted(place: Yard) -> None:
