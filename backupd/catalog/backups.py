@@ -64,6 +64,7 @@ _HOLDERS = (
     )
     .distinct()
 )
+_COPY_JOBS = select(jobs.c.request).where(jobs.c.kind == JobKind.COPY, jobs.c.backup_id == bindparam("wanted"))
 _LAGGING = (
     select(backup_copies)
     .join(backups, backup_copies.c.backup_id == backups.c.id)
@@ -179,6 +180,11 @@ def copies_of(connection: Connection, backup_id: str) -> list[BackupCopy]:
 
 def holders(connection: Connection, project: str, *, is_encrypted: bool) -> set[str]:
     return set(connection.execute(_HOLDERS, {"project": project, "is_encrypted": is_encrypted}).scalars())
+
+
+def copied_to(connection: Connection, backup_id: str) -> list[str]:
+    """Return the targets that jobs were to copy a backup to; a job that failed may have left it there."""
+    return sorted({row.request["target"] for row in connection.execute(_COPY_JOBS, {"wanted": backup_id})})
 
 
 def lagging_copies(connection: Connection) -> list[tuple[Backup, BackupCopy]]:

@@ -213,6 +213,10 @@ class Catalog:
         """Return what targets still have to get, the oldest backup first."""
         return await self._run(backups.lagging_copies)
 
+    async def copied_to(self, backup_id: str) -> list[str]:
+        """Return the targets that a backup was to be copied to, whatever became of that."""
+        return await self._run(backups.copied_to, backup_id)
+
     async def queue_copies(self, new_id: Callable[[], str], targets: Collection[str]) -> list[Job]:
         """Queue a job for each copy that lags on one of ``targets`` and has none; return those."""
         return await self._run(backups.queue_copies, new_id, targets, self._clock.now())

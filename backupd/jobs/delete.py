@@ -32,7 +32,9 @@ class DeleteBody:
         if backup.state is not BackupState.DELETING:  # Given back, by an attempt that died before it could say so.
             raise Unavailable(f"backup {backup.id} is {backup.state}: an earlier attempt could not reach its targets")
         copies = await catalog.copies(backup.id)
-        targets = self._targets(backup, [copy.target for copy in copies])
+        # A copy that failed may have brought the manifest, and nothing else tells of it.
+        copied_to = await catalog.copied_to(backup.id)
+        targets = self._targets(backup, [*(copy.target for copy in copies), *copied_to])
         holders = [
             targets[copy.target] for copy in copies if copy.state is CopyState.COMPLETE and copy.target in targets
         ]

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from backupd.jobs.copy import copy_manifest
+from backupd.model import JobKind, JobState
 from backupd.repository import layout
 from targets.base import Target
+from tests.support.builders import PROJECT, make_job
 from tests.support.yard import yard
 
 
@@ -59,3 +61,16 @@ async def test_p3_tell_a_manifest_is_copied_as_it_was_when_it_was_looked_at(tmp_
         await copy_manifest(source.through(Rotting(source.target)), destination, backup.id)
         assert await source.target.get(key) != manifest
         assert await destination.target.get(key) == manifest
+
+
+async def test_a_deletion_removes_what_a_copy_that_failed_has_left(tmp_path: Path) -> None:
+    async with yard(tmp_path) as place:
+        backup = await place.back_up(await place.add_disk(20, seed=1))
+        await place.catalog.add_job(make_job(backup, JobKind.COPY, request={"target": "other"}))
+        job = await place.claim()
+        source = await place.repository()
+        key = f"{layout.prefix(PROJECT, is_encrypted=True)}{layout.manifest(backup.id)}"
+        await place.stores["other"].put(key, await source.target.get(layout.manifest(backup.id)))
+        await place.end(job, JobState.FAILED)
+        await place.delete(backup)
+        assert [info.key async for info in place.stores["other"].list("") if layout.MANIFESTS in info.key] == []
