@@ -9,12 +9,12 @@ from contextvars import Context
 from typing import ParamSpec, TypeVar, TypeVarTuple, Unpack
 
 from backupd.model import Statistics
-from backupd.pipeline.workers import Workers
 from backupd.repository import layout
 from chunker.sources.base import PointInTime
 from chunker.sources.memory import MemoryVolume
 from targets.base import Body
 from targets.memory import MemoryTarget
+from tests.support.counted_workers import THREADS, CountedWorkers
 from tests.support.rig import CountedPoint, Rig, changed, rig
 
 P = ParamSpec("P")
@@ -25,7 +25,6 @@ CHUNK = 256 * 1024
 SPAN = 2 * MIB
 SIZE = 64 * MIB
 CHUNKS, SPANS = SIZE // CHUNK, SIZE // SPAN
-THREADS = 2
 PACK = 8 * MIB
 
 
@@ -41,18 +40,6 @@ class CountedLoop(asyncio.SelectorEventLoop):
     ) -> asyncio.Handle:
         self.scheduled += 1
         return super().call_soon(callback, *args, context=context)
-
-
-class CountedWorkers(Workers):
-    """Counts what is handed to the threads."""
-
-    def __init__(self) -> None:
-        super().__init__(THREADS)
-        self.trips = 0
-
-    def submit(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
-        self.trips += 1
-        return super().submit(work, *args, **kwargs)
 
 
 class SeenTarget(MemoryTarget):

@@ -12,12 +12,12 @@ from typing import ParamSpec, TypeVar
 import pytest
 
 from backupd.pipeline import walk
-from backupd.pipeline.workers import Workers
 from backupd.repository import layout
 from backupd.repository.manifest import Manifest
 from chunker.extents import Extent
 from chunker.node import Pointer
 from chunker.sources.memory import MemoryVolume
+from tests.support.counted_workers import THREADS, CountedWorkers
 from tests.support.rig import Rig, rig
 
 P = ParamSpec("P")
@@ -27,20 +27,7 @@ CHUNK = 256 * KIB
 SPAN, RUN = 8 * MIB, 4 * MIB
 SIZE = 32 * MIB
 SPANS = SIZE // SPAN
-THREADS = 2
 TREE_TRIPS = 1  # One node holds the 128 pointers.
-
-
-class CountedWorkers(Workers):
-    """Counts what is handed to the threads."""
-
-    def __init__(self) -> None:
-        super().__init__(THREADS)
-        self.trips = 0
-
-    def submit(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
-        self.trips += 1
-        return super().submit(work, *args, **kwargs)
 
 
 class SlowWorkers(CountedWorkers):
