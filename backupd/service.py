@@ -64,7 +64,7 @@ from targets.probe import ServerClock
 _LEASE_S = 30.0
 _APPLICATION_THREADS = 2  # One may hang on a path of a dead device while the other parses requests.
 _PUBLISHED_MAX = 100  # Backups whose volumes retention has not looked at yet; then publishing waits.
-_SPARE_THREADS = 1  # One more than compute: in a restore, somebody nearly always waits for the disk.
+_SPARE_THREADS = 1  # One more than compute: somebody nearly always waits, in a restore for the disk.
 _log = logging.getLogger(__name__)
 
 

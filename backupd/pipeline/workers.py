@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 
 class Workers:
-    """A fixed number of threads, shared by all jobs: so many that compute, and ``spare_count`` that wait for disks."""
+    """A fixed number of threads, shared by all jobs: so many that compute, and ``spare_count`` more, as some wait."""
 
     def __init__(self, thread_count: int, *, spare_count: int = 0) -> None:
         self.thread_count = thread_count
