@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import mmap
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+
+from backupd.pipeline.memory import pages
 
 
 class ByteBudget:
@@ -94,7 +95,7 @@ class ByteBudget:
             self._idle_bytes -= size_bytes
             return idle.pop()
         self._shed()
-        return memoryview(mmap.mmap(-1, size_bytes))
+        return pages(size_bytes)
 
     def _shed(self) -> None:
         """Give up idle buffers until what is lent fits beside the others: idle memory counts too."""

@@ -123,10 +123,11 @@ class SpanDecoder:
 
 @asynccontextmanager
 async def decoding(
-    repository: Repository, workers: Workers, budget: ByteBudget, *, cut: Cut, threads_max: int, write: WriteRun
+    repository: Repository, workers: Workers, budget: ByteBudget, *, cut: Cut, write: WriteRun
 ) -> AsyncIterator[SpanDecoder]:
     """Lend a decoder that hands runs to ``write``; its memory, a run for each thread and frames, is from ``budget``."""
-    kit_count = min(threads_max, (budget.limit_bytes - _SPAN_STORED_BYTES_MAX) // cut.run_size_bytes)
+    threads = workers.thread_count + workers.spare_count  # Some wait: for the disk, or for the interpreter.
+    kit_count = min(threads, (budget.limit_bytes - _SPAN_STORED_BYTES_MAX) // cut.run_size_bytes)
     async with AsyncExitStack() as lent:
         kits = [
             _Kit(FrameReader(repository.keys), await lent.enter_async_context(budget.lend(cut.run_size_bytes)))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import NamedTuple
 
+from backupd.pipeline.memory import pages
 from backupd.pipeline.plan import Span
 from backupd.pipeline.workers import Kits
 from chunker.digest import Ids, Kind, is_zero
@@ -66,7 +66,7 @@ class SpanEncoder:
         self._chunk_size_bytes = chunk_size_bytes
         span_size = span_chunks * chunk_size_bytes
         self.frames_size_max = span_chunks * (chunk_size_bytes + OVERHEAD_BYTES_MAX)
-        self._kits = Kits(lambda: _Kit(memoryview(mmap.mmap(-1, span_size)), make_writer()), kit_count)
+        self._kits = Kits(lambda: _Kit(pages(span_size), make_writer()), kit_count)
 
     def encode(self, spans: Sequence[Span], parents: Mapping[int, Pointer], out: memoryview) -> list[Encoded]:
         """Read ``spans``, ``span_chunks`` at most, and write the frames of their new chunks to ``out``.

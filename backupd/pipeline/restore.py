@@ -60,10 +60,7 @@ class RestorePipeline:
         self._cut = Cut.of(manifest, run_size_bytes=_RUN_SIZE_BYTES)
         self._nodes = NodeCache(NodeFetcher(repository, workers))
         self._other_nodes = [NodeFetcher(other, workers) for other in others]
-        threads_max = workers.thread_count + workers.spare_count  # Those that write do not compute.
-        self._decoding = decoding(
-            repository, workers, budget, cut=self._cut, threads_max=threads_max, write=destination.write
-        )
+        self._decoding = decoding(repository, workers, budget, cut=self._cut, write=destination.write)
 
     async def run(self) -> None:
         """Write everything and make it durable; on failure nothing that looks like a result is left.

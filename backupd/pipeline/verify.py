@@ -48,9 +48,7 @@ class VerifyPipeline:
         # One chunk at a time: its plain bytes are still in the processor's cache when they are hashed.
         self._cut = Cut.of(manifest, run_size_bytes=manifest.chunk_size_bytes)
         self._nodes = NodeCache(NodeFetcher(repository, workers))
-        self._decoding = decoding(
-            repository, workers, budget, cut=self._cut, threads_max=workers.thread_count, write=_discard
-        )
+        self._decoding = decoding(repository, workers, budget, cut=self._cut, write=_discard)
 
     async def run(self) -> None:
         """Return when every byte of the backup was read and is right; CorruptObject names what is not."""
@@ -72,7 +70,9 @@ class VerifyPipeline:
     async def _check_footers(self, pointers: Iterable[Pointer]) -> None:
         """CorruptObject unless the pack of each pointer says that it holds just that frame there."""
         for said in pointers:
-            pointer, footer = await self._found(said)
+            pointer, footer = said, self._footers.get(said.pack)
+            if footer is None:
+                pointer, footer = await self._found(said)
             if footer.get(pointer.offset) != (pointer.id, pointer.length):
                 raise CorruptObject(
                     f"{layout.pack(pointer.pack)}: its footer does not list frame {pointer.id.hex()} "
@@ -84,7 +84,7 @@ class VerifyPipeline:
         """Return where a frame is, and the footer of the pack there; that is another one after a compaction."""
         for _ in range(HOPS_MAX):
             try:
-                return pointer, self._footers.get(pointer.pack) or await self._footer(pointer.pack)
+                return pointer, await self._footer(pointer.pack)
             except LostPack:
                 if (now := await self._repository.moved(pointer)) is None:
                     raise

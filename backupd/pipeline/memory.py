@@ -1,0 +1,19 @@
+"""Memory for large buffers."""
+
+from __future__ import annotations
+
+import mmap
+
+_HUGE_PAGE_SIZE_BYTES = 2 * 1024 * 1024
+
+
+def pages(size_bytes: int) -> memoryview:
+    """Return page-aligned memory of this process alone, in huge pages where the kernel has them.
+
+    A file read with ``O_DIRECT`` to huge pages, or from them, is pinned piece by piece of 2 MiB instead of 4 KiB.
+    """
+    # Private, which is not what mmap does by itself: shared memory has small pages only.
+    memory = mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if size_bytes >= _HUGE_PAGE_SIZE_BYTES:
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    return memoryview(memory)
