@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import Generic, ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 _SETTLE_TIMEOUT_S = 60.0
+_STEPS_BACK = 5
 _log = logging.getLogger(__name__)
 
 
@@ -22,7 +24,9 @@ class Workers:
     def __init__(self, thread_count: int, *, spare_count: int = 0) -> None:
         self.thread_count = thread_count
         self.spare_count = spare_count
-        self._executor = ThreadPoolExecutor(thread_count + spare_count, thread_name_prefix="worker")
+        self._executor = ThreadPoolExecutor(
+            thread_count + spare_count, thread_name_prefix="worker", initializer=_step_back
+        )
 
     def submit(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
         """Start ``work`` as soon as a thread is free; the future is the caller's to await or to ``settle``."""
@@ -52,6 +56,11 @@ class Workers:
     def close(self) -> None:
         """Wait for the threads to end."""
         self._executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _step_back() -> None:
+    """Let the event loop, and the threads that it waits for, run before this one."""
+    os.nice(_STEPS_BACK)  # In Linux that is for the calling thread alone.
 
 
 async def settle(futures: Iterable[asyncio.Future[T]]) -> None:

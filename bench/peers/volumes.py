@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import random
 import statistics
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,9 @@ def measure(root: Path, *, count: int, size_bytes: int, at_once: int, threads: i
         alone = [daemon.ended(_asked(daemon, image)) for image in images]
         os.sync()
         daemon.forget_peak_memory()
-        together = [daemon.ended(job) for job in [_asked(daemon, image) for image in images]]
+        with ThreadPoolExecutor(at_once) as clients:  # One after the other, the first would be done before the last.
+            jobs = list(clients.map(partial(_asked, daemon), images))
+        together = [daemon.ended(job) for job in jobs]
         peak_bytes = daemon.peak_memory_bytes()
     times_s = [seconds_between(job["started_at"], job["finished_at"]) for job in together]
     middle_s = statistics.median(times_s)
@@ -41,7 +45,8 @@ def measure(root: Path, *, count: int, size_bytes: int, at_once: int, threads: i
         "together_s": seconds_between(
             min(job["created_at"] for job in together), max(job["finished_at"] for job in together)
         ),
-        "unfairness": max(abs(taken_s - middle_s) for taken_s in times_s) / middle_s,
+        # Who began before the others had the machine for itself for a while; that is to nobody's harm.
+        "unfairness": max(times_s) / middle_s - 1,
         "memory_peak_bytes": peak_bytes,
     }
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Iterator
 
@@ -34,6 +35,12 @@ class Held:
 async def test_work_runs_in_a_thread_and_its_result_comes_back(workers: Workers) -> None:
     assert await workers.run(threading.get_ident) != threading.get_ident()
     assert await workers.run(int, "21", base=3) == 7
+
+
+async def test_work_gives_way_to_the_event_loop(workers: Workers) -> None:
+    of_the_loop = os.getpriority(os.PRIO_PROCESS, 0)
+    assert await workers.run(os.getpriority, os.PRIO_PROCESS, 0) == min(of_the_loop + 5, 19)
+    assert os.getpriority(os.PRIO_PROCESS, 0) == of_the_loop
 
 
 async def test_an_exception_comes_back(workers: Workers) -> None:
