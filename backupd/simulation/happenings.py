@@ -11,7 +11,7 @@ from backupd.application.backup_types import NewBackupType
 from backupd.application.backups import NewBackup
 from backupd.application.collections import NewCollection
 from backupd.application.condition import NewRepair, NewScrub
-from backupd.application.copies import NewCopy
+from backupd.application.copies import NewCopy, NewReplication
 from backupd.application.verifications import NewVerification
 from backupd.application.volumes import NewVolume, VolumeChange
 from backupd.errors import BackupdError
@@ -148,6 +148,18 @@ async def _copy(run: Run) -> None:
         target = run.random.choice(TARGETS)
         run.note(f"copy {backup.id} to {target}")
         await run.operator.copies.create(PROJECT, NewCopy(backup=backup.id, target=target))
+
+
+@_happens(0.5)
+async def _replicate(run: Run) -> None:
+    """Bring all to the other target, and maybe delete some of it meanwhile."""
+    source, target = run.random.sample(TARGETS, 2)
+    new = NewReplication(source=source, target=target, is_encrypted=run.random.random() < 0.5)
+    job = await run.operator.copies.replicate(PROJECT, new)
+    run.note(f"replicate {source} to {target}, encrypted: {new.is_encrypted}: job {job.id}")
+    if run.random.random() < 0.5:
+        await run.sleep(run.random.choice(_MOMENTS_S))
+        await _delete(run)
 
 
 @_happens(0.5)
