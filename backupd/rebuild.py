@@ -35,6 +35,10 @@ from targets.base import Target
 
 UNKNOWN_SOURCE = "unknown"
 _PARTIAL = "rebuild.partial"
+_HOLDS = (
+    "WARNING: no target knows which backups were held, nor which were taken together. No hold is left: hold again what "
+    "has to stay (backupctl backup hold ID) before its volume's first new backup, after which retention deletes"
+)
 _log = logging.getLogger(__name__)
 
 
@@ -151,6 +155,7 @@ def _told(found: Survey) -> list[str]:
     return [
         *lines,
         f"{len(found.backups)} backups of {len(volumes)} volumes are in the catalog again",
+        *([_HOLDS] if volumes else []),
         *(["HINT: say where each volume is: backupctl volume set-source NAME --path PATH"] if volumes else []),
     ]
 

@@ -25,7 +25,7 @@ class NewCopy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewReplication:
-    """A request to bring all that the project's repository holds on ``source`` to ``target``.
+    """A request to bring all available backups that the project has on ``source`` to ``target``.
 
     Encrypted backups and plain ones are two repositories.
     """

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, func, insert, or_, select, update
 
 from backupd.block_storage import BackupDetails, Charge
 from backupd.catalog import audits, groups, holds, rows
@@ -64,7 +64,19 @@ _HOLDERS = (
     )
     .distinct()
 )
-_COPY_JOBS = select(jobs.c.request).where(jobs.c.kind == JobKind.COPY, jobs.c.backup_id == bindparam("wanted"))
+# A replication was to bring each backup of its project that it has met, of which it names the last alone.
+_COPY_JOBS = (
+    select(jobs.c.request, backups.c.is_encrypted.label("of_backup"))
+    .join(backups, backups.c.project == jobs.c.project)
+    .where(
+        backups.c.id == bindparam("wanted"),
+        or_(
+            and_(jobs.c.kind == JobKind.COPY, jobs.c.backup_id == backups.c.id),
+            jobs.c.kind == JobKind.REPLICATE,
+        ),
+    )
+)
+_TURN = update(jobs).where(jobs.c.id == bindparam("wanted")).values(backup_id=bindparam("wanted_backup"))
 _LAGGING = (
     select(backup_copies)
     .join(backups, backup_copies.c.backup_id == backups.c.id)
@@ -184,7 +196,8 @@ def holders(connection: Connection, project: str, *, is_encrypted: bool) -> set[
 
 def copied_to(connection: Connection, backup_id: str) -> list[str]:
     """Return the targets that jobs were to copy a backup to; a job that failed may have left it there."""
-    return sorted({row.request["target"] for row in connection.execute(_COPY_JOBS, {"wanted": backup_id})})
+    found = connection.execute(_COPY_JOBS, {"wanted": backup_id})
+    return sorted({row.request["target"] for row in found if row.request.get("is_encrypted") in (None, row.of_backup)})
 
 
 def lagging_copies(connection: Connection) -> list[tuple[Backup, BackupCopy]]:
@@ -216,6 +229,15 @@ def complete_copy(connection: Connection, backup_id: str, target: str, *, job_id
     complete = {"state": CopyState.COMPLETE}
     if connection.execute(_ONE_COPY, {"wanted": backup_id, "wanted_target": target, **complete}).rowcount == 0:
         connection.execute(_INSERT_COPY, {"backup_id": backup_id, "target": target, **complete})
+
+
+def turn_to(connection: Connection, backup_id: str, *, job_id: str, fence: int) -> bool:
+    """Let a job on many backups be on this one now, which is not deleted meanwhile; False if that has begun."""
+    require_fence(connection, job_id, fence)
+    if connection.execute(_STATE, {"wanted": backup_id}).scalar() != BackupState.AVAILABLE:
+        return False
+    connection.execute(_TURN, {"wanted": job_id, "wanted_backup": backup_id})
+    return True
 
 
 def begin_delete(connection: Connection, backup_id: str, job: Job) -> None:

@@ -221,6 +221,10 @@ class Catalog:
         """Queue a job for each copy that lags on one of ``targets`` and has none; return those."""
         return await self._run(backups.queue_copies, new_id, targets, self._clock.now())
 
+    async def turn_to(self, backup_id: str, *, job_id: str, fence: int) -> bool:
+        """Let a job on many backups be on this one now: a deletion waits; False if one has begun. LeaseLost."""
+        return await self._run(backups.turn_to, backup_id, job_id=job_id, fence=fence)
+
     async def complete_copy(self, backup_id: str, target: str, *, job_id: str, fence: int) -> None:
         """Write down that ``target`` has all of a backup. LeaseLost."""
         await self._run(backups.complete_copy, backup_id, target, job_id=job_id, fence=fence)

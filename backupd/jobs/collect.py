@@ -13,8 +13,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from backupd.collection import CollectionReport, Condemned, CondemnedKind, Finding, Reason
-from backupd.errors import CorruptObject
-from backupd.jobs.enlisting import forget_writer
+from backupd.errors import CorruptObject, NotFound
+from backupd.jobs.enlisting import foreign_writers, forget_writer
 from backupd.jobs.judging import first_judgement
 from backupd.jobs.leavings import Leavings
 from backupd.jobs.locks import Locks
@@ -28,6 +28,7 @@ from backupd.pipeline.progress import ProgressMeter
 from backupd.repository import layout
 from backupd.repository.repository import Repository
 from backupd.repository.scratch import remove
+from backupd.repository.writer import Writer
 from targets.base import LocksObjects, SweepsOrphans
 
 _FINDINGS_MAX = 1000
@@ -60,12 +61,12 @@ class CollectBody:
         """Collect what a project has on the target that the request names."""
         run.progress = progress = ProgressMeter(self._resources.clock)
         tally = Tally(is_dry_run=job.request["is_dry_run"])
+        if job.request["forget_writer"] is not None:
+            await self._forget_writer(job)
         for is_encrypted in (True, False):
             name = RepositoryName(job.project, job.request["target"], is_encrypted)
             repository = await self._repository(name)
             if repository is not None:
-                if (writer := job.request["forget_writer"]) is not None:
-                    await forget_writer(repository.target, writer)
                 share = self._live_share_min(name.target)
                 one = _Collection(
                     self._resources,
@@ -82,6 +83,19 @@ class CollectBody:
         report = tally.report()
         await self._resources.catalog.collections.store_report(job.id, job.fence, report)
         _log.info("job %s: collection of target %s: %s", job.id, job.request["target"], summary(report))
+
+    async def _forget_writer(self, job: Job) -> None:
+        """NotFound when no such catalog is known; a later attempt cannot tell, as one before may have forgotten it."""
+        wanted, target = job.request["forget_writer"], job.request["target"]
+        ours = await self._resources.catalog.collections.catalog_id()
+        is_known, others = job.fence > 1, list[Writer]()
+        for name in [RepositoryName(job.project, target, is_encrypted) for is_encrypted in (True, False)]:
+            if (repository := await self._repository(name)) is not None:
+                is_known |= await forget_writer(repository.target, wanted)
+                others += await foreign_writers(repository.target, ours)
+        if not is_known:
+            known = ", ".join(dict.fromkeys(f"{one.catalog_id} ({one.name})" for one in others)) or "none"
+            raise NotFound(f"writer {wanted}: no such daemon has written to target {target}; others that have: {known}")
 
     async def _repository(self, name: RepositoryName) -> Repository | None:
         repository = await self._resources.repositories.existing(name)

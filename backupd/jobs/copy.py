@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from backupd.catalog.store import Catalog
 from backupd.errors import Conflict, CorruptObject
 from backupd.jobs.rescue import rescue_on
 from backupd.jobs.resources import Resources
@@ -12,7 +15,6 @@ from backupd.pipeline.transfer import PackTransfer, packs_of
 from backupd.repository import layout
 from backupd.repository.manifest import Manifest
 from backupd.repository.repository import Repository
-from targets.errors import ObjectExists
 
 
 class CopyBody:
@@ -28,59 +30,56 @@ class CopyBody:
         target = job.request["target"]
         if backup.state is not BackupState.AVAILABLE:
             raise Conflict(f"backup {backup.id} is {backup.state}; expected a backup that is available")
-        sources = await self._complete(backup.id)
+        sources = await _complete(self._catalog, backup.id)
         if target not in sources:
             run.progress = progress = ProgressMeter(self._resources.clock)
-            await self._copy(backup, sources, target, progress)
+            await bring(self._resources, backup, sources, target, progress)
         await self._catalog.complete_copy(backup.id, target, job_id=job.id, fence=job.fence)
 
-    async def _copy(self, backup: Backup, sources: list[str], target: str, progress: ProgressMeter) -> None:
-        repositories = self._resources.repositories
-        source = await repositories.open(backup.project, sources, is_encrypted=backup.is_encrypted)
-        manifest = await source.manifest(backup.id)
-        if manifest is None:
-            raise CorruptObject(f"{layout.manifest(backup.id)} is lost: no target has such an object")
-        holders = await self._catalog.holders(backup.project, is_encrypted=backup.is_encrypted)
-        destination = await repositories.open_copy(
-            source, backup.project, target, is_encrypted=backup.is_encrypted, is_holder=target in holders
-        )
-        transfer = PackTransfer(
-            source,
-            destination.target,
-            workers=self._resources.workers,
-            budget=self._resources.budget(),
-            progress=progress,
-            rescue=await rescue_on(
-                self._catalog, RepositoryName(backup.project, target, is_encrypted=backup.is_encrypted)
-            ),
-        )
-        parent = await self._parent(backup, source, target)
-        await transfer.run(packs_of(manifest, source, self._resources.workers, without=parent))
-        # What the destination may have from an attempt that the catalog knows nothing of is not what it shows.
-        await copy_manifest(source, destination, backup.id, replace=True)
 
-    async def _parent(self, backup: Backup, source: Repository, target: str) -> Manifest | None:
-        """Return the parent's manifest if the target has all of the parent: what they share need not be looked at."""
-        if backup.parent_id is None or target not in await self._complete(backup.parent_id):
-            return None
-        return await source.manifest(backup.parent_id)
+async def bring(
+    resources: Resources, backup: Backup, sources: Sequence[str], target: str, progress: ProgressMeter
+) -> None:
+    """Copy to ``target`` what it lacks of a backup that ``sources`` have; its manifest last.
 
-    async def _complete(self, backup_id: str) -> list[str]:
-        copies = await self._catalog.copies(backup_id)
-        return [copy.target for copy in copies if copy.state is CopyState.COMPLETE]
-
-
-async def copy_manifest(source: Repository, destination: Repository, backup_id: str, *, replace: bool = False) -> None:
-    """Store a manifest as it is, once it was read and is right; from then on the destination has the backup.
-
-    Conflict when there is another one of that name, unless that is to be replaced.
+    The job that asks must be on the backup, so that neither this nor its parent is deleted meanwhile. What listings
+    tell is not relied on, since one may be late.
     """
-    found = await source.stored_manifest(backup_id)
+    repositories, catalog = resources.repositories, resources.catalog
+    source = await repositories.open(backup.project, sources, is_encrypted=backup.is_encrypted)
+    holders = await catalog.holders(backup.project, is_encrypted=backup.is_encrypted)
+    destination = await repositories.open_copy(
+        source, backup.project, target, is_encrypted=backup.is_encrypted, is_holder=target in holders
+    )
+    found = await source.stored_manifest(backup.id)
     if found is None:
-        raise CorruptObject(f"{layout.manifest(backup_id)} is lost: the target has no such object")
-    _, body = found  # Not read a second time: what is stored is what was looked at.
-    try:
-        await destination.target.put(layout.manifest(backup_id), body, if_absent=not replace)
-    except ObjectExists:
-        if await destination.target.get(layout.manifest(backup_id)) != body:
-            raise Conflict(f"{layout.manifest(backup_id)}: the destination has another one of that name") from None
+        raise CorruptObject(f"{layout.manifest(backup.id)} is lost: no target has such an object")
+    manifest, body = found
+    transfer = PackTransfer(
+        source,
+        destination.target,
+        workers=resources.workers,
+        budget=resources.budget(),
+        progress=progress,
+        rescue=await rescue_on(catalog, RepositoryName(backup.project, target, backup.is_encrypted)),
+    )
+    parent = await _parent(catalog, backup, source, target)
+    await transfer.run(packs_of(manifest, source, resources.workers, without=parent))
+    # As it was when it was looked at, and instead of what an attempt that nobody knows of may have left there.
+    await destination.target.put(layout.manifest(backup.id), body)
+
+
+async def _parent(catalog: Catalog, backup: Backup, source: Repository, target: str) -> Manifest | None:
+    """Return the parent's manifest if the target has all of the parent: what they share need not be looked at.
+
+    Of one that is being deleted nobody knows what is left there.
+    """
+    if backup.parent_id is None or target not in await _complete(catalog, backup.parent_id):
+        return None
+    if (await catalog.backup(backup.project, backup.parent_id)).state is not BackupState.AVAILABLE:
+        return None
+    return await source.manifest(backup.parent_id)
+
+
+async def _complete(catalog: Catalog, backup_id: str) -> list[str]:
+    return [copy.target for copy in await catalog.copies(backup_id) if copy.state is CopyState.COMPLETE]

@@ -18,7 +18,7 @@ from backupd.model import RepositoryName
 from backupd.repository import condemned, layout, writer
 from backupd.repository.writer import Writer
 from chunker.errors import UnknownFormat
-from targets.base import Target
+from targets.base import Target, exists
 from targets.errors import ObjectNotFound, QuotaExceeded
 
 _SPARE_BYTES = 64 * 1024  # What a thousand packs need to be told is a quarter of that.
@@ -99,8 +99,14 @@ async def foreign_writers(target: Target, catalog_id: str) -> list[Writer]:
     return found
 
 
-async def forget_writer(target: Target, catalog_id: str) -> None:
-    """Remove what the daemons of another catalog, which are gone for good, have left about themselves."""
+async def forget_writer(target: Target, catalog_id: str) -> bool:
+    """Remove what the daemons of another catalog, which are gone for good, have left about themselves.
+
+    Tell whether there was anything.
+    """
     announced = [info.key async for info in target.list(f"{layout.CONDEMNED}{catalog_id}/")]
     others = [layout.spare(catalog_id), layout.locked(catalog_id)]
-    await target.delete_many([layout.writer(catalog_id), *others, *announced])
+    # Asked for by name, since a listing may miss what is there.
+    is_known = bool(announced) or await exists(target, layout.writer(catalog_id))
+    await target.delete_many([*others, *announced, layout.writer(catalog_id)])
+    return is_known

@@ -1,19 +1,14 @@
-"""The replicate job: everything that a project's repository holds on one target, to another one."""
+"""The replicate job: every available backup that one target of a project has, to another one."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
-
-from backupd.jobs.copy import copy_manifest
-from backupd.jobs.rescue import rescue_on
+from backupd.errors import CorruptObject
+from backupd.jobs.copy import bring
+from backupd.jobs.failure import causes
 from backupd.jobs.resources import Resources
 from backupd.jobs.run import JobRun
-from backupd.model import BackupState, CopyState, Job, RepositoryName
+from backupd.model import CopyState, Job
 from backupd.pipeline.progress import ProgressMeter
-from backupd.pipeline.transfer import PackTransfer, Rescue
-from backupd.repository import layout
-from backupd.repository.repository import Repository
 
 
 class ReplicateBody:
@@ -24,60 +19,31 @@ class ReplicateBody:
         self._catalog = resources.catalog
 
     async def __call__(self, job: Job, run: JobRun) -> None:
-        """Copy packs first and manifests last, so that a backup is there only when all of it is."""
-        origin, target, is_encrypted = (job.request[name] for name in ("source", "target", "is_encrypted"))
-        repositories = self._resources.repositories
+        """Bring one backup after the other, parents first; what is damaged keeps no other one from being copied.
+
+        What the targets have is taken from the catalog: of a backup that it does not know nobody would tell the
+        destination when it is deleted.
+        """
         run.progress = progress = ProgressMeter(self._resources.clock)
-        source = await repositories.open(job.project, [origin], is_encrypted=is_encrypted)
-        destination = await repositories.open_copy(source, job.project, target, is_encrypted=is_encrypted)
-        # Listed before the packs: a backup that is published meanwhile may have packs that were not looked at.
-        backup_ids = [backup_id async for backup_id in source.backup_ids()]
-        rescue = await rescue_on(self._catalog, RepositoryName(job.project, target, is_encrypted=is_encrypted))
-        transfer = PackTransfer(
-            source,
-            destination.target,
-            workers=self._resources.workers,
-            budget=self._resources.budget(),
-            progress=progress,
-            rescue=rescue,
-        )
-        async with aclosing(_missing_packs(source, destination, rescue)) as missing:
-            await transfer.run(missing)
-        await _bring_forwards(source, destination, transfer)
-        for backup_id in backup_ids:
-            await copy_manifest(source, destination, backup_id)
-        await self._note(job, origin, target, set(backup_ids))
+        damaged: list[Exception] = []
+        found = await self._catalog.backups(job.project)
+        for backup_id in [one.id for one in reversed(found) if one.is_encrypted == job.request["is_encrypted"]]:
+            try:
+                await self._bring(job, backup_id, progress)
+            except (CorruptObject, ExceptionGroup) as error:
+                if not all(isinstance(one, CorruptObject) for one in causes(error)):
+                    raise
+                damaged.append(error)
+        if damaged:
+            raise ExceptionGroup("some backups are damaged", damaged)
 
-    async def _note(self, job: Job, origin: str, target: str, copied: set[str]) -> None:
-        for backup in await self._catalog.backups(job.project):
-            if backup.id not in copied or backup.state is not BackupState.AVAILABLE:
-                continue
-            states = {copy.target: copy.state for copy in await self._catalog.copies(backup.id)}
-            if states.get(origin) is CopyState.COMPLETE and states.get(target) is not CopyState.COMPLETE:
-                await self._catalog.complete_copy(backup.id, target, job_id=job.id, fence=job.fence)
-
-
-async def _bring_forwards(source: Repository, destination: Repository, transfer: PackTransfer) -> None:
-    """Bring what the source knows of packs that were compacted away, and that the destination has not either."""
-    async for info in source.target.list(layout.FORWARDS):
-        pack_id = layout.forwarded_pack_id(info.key)
-        if pack_id is None or await destination.has_pack(pack_id):
-            continue
-        if (places := await source.forward(pack_id)) is not None:
-            await transfer.bring_forward(pack_id, places)
-
-
-async def _missing_packs(source: Repository, destination: Repository, rescue: Rescue) -> AsyncGenerator[bytes, None]:
-    """Compare the listings a folder at a time, so that memory does not grow with the repository.
-
-    What is there is relied on, and so it must stay there.
-    """
-    for folder in range(256):
-        prefix = f"{layout.PACKS}{folder:02x}/"
-        ours = {info.key: info.size_bytes async for info in source.target.list(prefix)}
-        packs = {key: pack_id for key in ours if (pack_id := layout.pack_id(key)) is not None}
-        await rescue(packs.values())
-        there = {info.key: info.size_bytes async for info in destination.target.list(prefix)}
-        for key, pack_id in packs.items():
-            if there.get(key) != ours[key]:
-                yield pack_id
+    async def _bring(self, job: Job, backup_id: str, progress: ProgressMeter) -> None:
+        origin, target = job.request["source"], job.request["target"]
+        states = {copy.target: copy.state for copy in await self._catalog.copies(backup_id)}
+        if states.get(origin) is not CopyState.COMPLETE or states.get(target) is CopyState.COMPLETE:
+            return
+        if not await self._catalog.turn_to(backup_id, job_id=job.id, fence=job.fence):
+            return  # It is being deleted.
+        backup = await self._catalog.backup(job.project, backup_id)
+        await bring(self._resources, backup, [origin], target, progress)
+        await self._catalog.complete_copy(backup_id, target, job_id=job.id, fence=job.fence)

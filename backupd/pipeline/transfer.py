@@ -61,10 +61,6 @@ class PackTransfer:
         """Copy what is missing, a few at a time. CorruptObject names a pack that is lost or damaged."""
         await for_each(pack_ids, self._bring, tasks_max=COPIES_MAX)
 
-    async def bring_forward(self, pack_id: bytes, places: Forward) -> None:
-        """Let the destination, which has no such pack, know where its frames are; bring them there first."""
-        await self._bring_moved(pack_id, places, 0)
-
     async def _bring(self, pack_id: bytes, hops: int = 0) -> None:
         await self._rescue([pack_id])  # First: what is condemned after one has looked waits for this job.
         there_bytes = await self._size_there(pack_id)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -11,7 +11,7 @@ from backupd.application.backup_types import NewBackupType
 from backupd.application.backups import NewBackup
 from backupd.application.collections import NewCollection
 from backupd.application.condition import NewRepair, NewScrub
-from backupd.application.copies import NewCopy
+from backupd.application.copies import NewCopy, NewReplication
 from backupd.application.verifications import NewVerification
 from backupd.application.volumes import NewVolume, VolumeChange
 from backupd.errors import BackupdError
@@ -32,6 +32,7 @@ _MOMENTS_S = (0.0, 0.01, 0.05, 0.2, 1.0, 5.0)
 _SKEWS_S = (-3600.0, -300.0, -10.0, 0.0, 0.0, 10.0, 300.0, 3600.0)
 _STEPS_TO_DEATH = (0, 1, 3, 10, 20, 40, 80)
 _VOLUME_BACKUPS_MAX = 8
+_DELETED_SHARE = 0.3
 _WEIGHTS: dict[Callable[[Run], Awaitable[object]], float] = {}
 
 
@@ -151,6 +152,25 @@ async def _copy(run: Run) -> None:
 
 
 @_happens(0.5)
+async def _replicate(run: Run) -> None:
+    """Bring all to the other target, and delete some of it meanwhile."""
+    await _back_up(run)
+    await run.sleep(run.random.choice(_MOMENTS_S))
+    source, target = run.random.sample(TARGETS, 2)
+    new = NewReplication(source=source, target=target, is_encrypted=run.random.random() < 0.5)
+    job = await run.operator.copies.replicate(PROJECT, new)
+    run.note(f"replicate {source} to {target}, encrypted: {new.is_encrypted}: job {job.id}")
+    with _slow_puts(run):
+        await run.sleep(run.random.choice(_MOMENTS_S))
+        for backup in await run.operator.backups.all(PROJECT):
+            if run.random.random() < _DELETED_SHARE:
+                run.note(f"delete {backup.id}, which is {backup.state}")
+                with suppress(BackupdError):
+                    await run.operator.backups.delete(PROJECT, backup.id)
+        await run.sleep(3 * _SLOW_S)
+
+
+@_happens(0.5)
 async def _collect(run: Run) -> None:
     target = run.random.choice(TARGETS)
     job = await run.operator.collections.create(PROJECT, target, NewCollection(dry_run=run.random.random() < 0.1))
@@ -176,22 +196,19 @@ async def _collect_meanwhile(run: Run) -> None:
     """Delete and collect what a backup that is under way shares: it reads everything, and finds it stored."""
     await _back_up(run)
     await run.sleep(run.random.choice(_MOMENTS_S))
-    slow = Fault(effect=Effect.LATENCY, operation="put", matches=is_pack, latency_s=_SLOW_S)
-    run.faults.append(slow)
-    volume = run.random.choice(await run.operator.volumes.all(PROJECT))
-    backups = await run.operator.backups.all(PROJECT, volume=volume.name)
-    backup, _ = await run.operator.backups.create(PROJECT, NewBackup(volume=volume.name, mode=BackupMode.FULL))
-    run.note(f"back up all of {volume.name}, while what it shares is collected: {backup.id}")
-    await run.sleep(run.random.choice(_MOMENTS_S))
-    for old in backups:
-        with suppress(BackupdError):
-            await run.operator.backups.delete(PROJECT, old.id)
-    await run.sleep(run.random.choice(_MOMENTS_S))
-    job = await run.operator.collections.create(PROJECT, backup.target, NewCollection())
-    run.note(f"collect {backup.target}: job {job.id}")
-    await run.sleep(3 * _SLOW_S)
-    if slow in run.faults:
-        run.faults.remove(slow)
+    with _slow_puts(run):
+        volume = run.random.choice(await run.operator.volumes.all(PROJECT))
+        backups = await run.operator.backups.all(PROJECT, volume=volume.name)
+        backup, _ = await run.operator.backups.create(PROJECT, NewBackup(volume=volume.name, mode=BackupMode.FULL))
+        run.note(f"back up all of {volume.name}, while what it shares is collected: {backup.id}")
+        await run.sleep(run.random.choice(_MOMENTS_S))
+        for old in backups:
+            with suppress(BackupdError):
+                await run.operator.backups.delete(PROJECT, old.id)
+        await run.sleep(run.random.choice(_MOMENTS_S))
+        job = await run.operator.collections.create(PROJECT, backup.target, NewCollection())
+        run.note(f"collect {backup.target}: job {job.id}")
+        await run.sleep(3 * _SLOW_S)
 
 
 @_happens(1)
@@ -352,6 +369,18 @@ async def _lose(run: Run) -> None:
 async def _lie_about_changes(run: Run) -> None:
     guest = run.random.choice(list(run.guests.values()))
     run.note(f"a bitmap {guest.lie()}")
+
+
+@contextmanager
+def _slow_puts(run: Run) -> Iterator[None]:
+    """Let packs be stored slowly, so that much happens meanwhile."""
+    slow = Fault(effect=Effect.LATENCY, operation="put", matches=is_pack, latency_s=_SLOW_S)
+    run.faults.append(slow)
+    try:
+        yield
+    finally:
+        if slow in run.faults:
+            run.faults.remove(slow)
 
 
 def _some_store(run: Run) -> Store:

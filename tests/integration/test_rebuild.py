@@ -79,6 +79,11 @@ async def test_p6_rebuild_gives_the_same_catalog(place: Place) -> None:
     assert await catalog_of(place) == before
 
 
+def test_p3_tell_rebuild_says_that_no_hold_is_left(place: Place) -> None:
+    lose_catalog(place)
+    assert "WARNING: no target knows which backups were held" in rebuild(place).stdout
+
+
 async def test_p6_rebuild_what_was_rebuilt_restores_and_goes_on(place: Place) -> None:
     lose_catalog(place)
     assert rebuild(place).returncode == 0

@@ -25,6 +25,7 @@ BUGS: list[tuple[Callable[[], AbstractContextManager[None]], list[str], str]] = 
     (sabotage.rollback_forgotten, ["back_up", "back_up_in_vain"], "is wrong in chunks"),
     (sabotage.epoch_ignored, ["collect_meanwhile"], "is lost or damaged on"),
     (sabotage.forwards_believed, ["back_up", "collect_by_a_stale_listing"], "is lost or damaged on"),
+    (sabotage.replications_unnoticed, ["replicate"], ", and that backup is deleted"),
 ]
 
 

@@ -126,10 +126,14 @@ class Yard:
         await self.catalog.add_job(make_job(backup, JobKind.COPY, request={"target": target}))
         await self.do()
 
+    async def request_replication(self, source: str, target: str) -> Job:
+        job = _job(JobKind.REPLICATE, {"source": source, "target": target, "is_encrypted": True})
+        await self.catalog.add_job(job)
+        return job
+
     async def replicate(self, source: str, target: str) -> None:
-        request = {"source": source, "target": target, "is_encrypted": True}
-        await self.catalog.add_job(_job(JobKind.REPLICATE, request))
-        await self.do()
+        await self.request_replication(source, target)
+        await self.do(kind=JobKind.REPLICATE)
 
     async def request_collection(
         self, *, target: str = "local", dry_run: bool = False, sweep_only: bool = False, forget: str | None = None

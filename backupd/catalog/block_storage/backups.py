@@ -192,7 +192,11 @@ def unwanted(connection: Connection, backup_id: str, now: datetime) -> list[str]
     """Have a backup deleted as soon as nothing works on it, and return the jobs that do. Conflict: it is held."""
     holds.require_none(connection, backup_id)
     change(connection, backup_id, now, is_unwanted=True)
-    query = select(jobs.c.id).where(jobs.c.backup_id == backup_id, jobs.c.state.in_(UNFINISHED))
+    query = select(jobs.c.id).where(
+        jobs.c.backup_id == backup_id,
+        jobs.c.kind != JobKind.REPLICATE,  # That is soon on another one, and the deletion waits for it.
+        jobs.c.state.in_(UNFINISHED),
+    )
     return list(connection.execute(query).scalars())
 
 

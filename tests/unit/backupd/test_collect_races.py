@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from backupd.errors import Conflict, CorruptObject
+from backupd.errors import Conflict, CorruptObject, NotFound
 from backupd.jobs.collecting import Collecting
 from backupd.model import JobKind, JobState
-from backupd.repository import layout
+from backupd.repository import layout, writer
+from backupd.repository.writer import Writer
 from chunker.errors import UnknownFormat
-from targets.base import Target
+from targets.base import Target, exists
 from tests.support.builders import PROJECT
 from tests.support.catalogs import open_catalog
 from tests.support.virtual_clock import VirtualClock
@@ -235,6 +236,21 @@ async def test_p2_keep_a_daemon_whose_writer_is_damaged_is_a_writer_still(tmp_pa
         assert report.foreign_writers[0].startswith(f"{stranger} ({layout.writer(stranger)}: ")
         assert (report.condemned, report.deleted) == (0, 0)
         assert (await here.collect(forget=stranger)).deleted == 2
+
+
+async def test_a_writer_that_nobody_knows_cannot_be_forgotten(place: Yard) -> None:
+    gone = await place.back_up(await place.add_disk(2, seed=1))
+    await place.delete(gone)
+    target = (await place.repository()).target
+    known, unknown = "ab" * 16, "cd" * 16
+    await target.put(layout.writer(known), writer.encode(Writer(known, "stranger")))
+    job = await place.claim_of(await place.request_collection(forget=unknown))
+    with pytest.raises(NotFound, match=rf"{unknown}.*{known} \(stranger\)"):
+        await place.bodies[job.kind](job, place.run_of(job))
+    assert await exists(target, layout.writer(known))
+    # The next attempt cannot know whether one that died has forgotten it.
+    await place.catalog.release_job(job.id, job.fence)
+    await place.do()
 
 
 @pytest.mark.parametrize("body", [b"", b"BKDCOND9" + bytes(60), b"BKDCOND1" + bytes(60)])

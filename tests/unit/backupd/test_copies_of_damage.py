@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from backupd.jobs.copy import copy_manifest
+from backupd.errors import CorruptObject
 from backupd.model import JobKind, JobState
 from backupd.repository import layout
 from targets.base import Target
+from targets.memory import MemoryTarget
 from tests.support.builders import PROJECT, make_job
 from tests.support.yard import yard
 
@@ -51,22 +53,22 @@ async def test_p3_tell_a_pack_that_is_there_by_half_is_copied_anew(
 
 
 async def test_p3_tell_a_manifest_is_copied_as_it_was_when_it_was_looked_at(tmp_path: Path) -> None:
-    async with yard(tmp_path) as place:
+    async with yard(tmp_path, stores={"local": Rotting(MemoryTarget()), "other": MemoryTarget()}) as place:
         backup = await place.back_up(await place.add_disk(20, seed=1))
         await place.copy(backup, "other")
-        source, destination = await place.repository(), await place.repository("other")
-        key = layout.manifest(backup.id)
-        manifest = await source.target.get(key)
-        await destination.target.delete(key)
-        await copy_manifest(source.through(Rotting(source.target)), destination, backup.id)
-        assert await source.target.get(key) != manifest
-        assert await destination.target.get(key) == manifest
+        await place.check("other")
+        with pytest.raises(CorruptObject):
+            await (await place.repository()).manifest(backup.id)
 
 
-async def test_a_deletion_removes_what_a_copy_that_failed_has_left(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [JobKind.COPY, JobKind.REPLICATE])
+async def test_a_deletion_removes_what_a_copy_that_failed_has_left(tmp_path: Path, kind: JobKind) -> None:
     async with yard(tmp_path) as place:
         backup = await place.back_up(await place.add_disk(20, seed=1))
-        await place.catalog.add_job(make_job(backup, JobKind.COPY, request={"target": "other"}))
+        request = {"source": "local", "target": "other", "is_encrypted": True}
+        await place.catalog.add_job(
+            replace(make_job(backup, kind, request=request), backup_id=None if kind is JobKind.REPLICATE else backup.id)
+        )
         job = await place.claim()
         source = await place.repository()
         key = f"{layout.prefix(PROJECT, is_encrypted=True)}{layout.manifest(backup.id)}"
