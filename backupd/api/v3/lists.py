@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -57,11 +57,8 @@ def asked(
         if query.get(name) == value:
             del query[name]
     exact, contains = _filters(request, query, (*filters, *(constant or ())))
-    listing = Listing(
-        limit=min(_integer(query.get("limit"), "limit", LIMIT_MAX), LIMIT_MAX),
-        offset=_integer(query.get("offset"), "offset", 0),
-        marker=query.get("marker"),
-        sort=_sort(query, name_sorts=since(request, name_sorts_since)),
+    listing = replace(
+        paged(query, default_key="created_at", name_sorts=since(request, name_sorts_since)),
         filters=exact,
         contains=contains,
         metadata=metadata,
@@ -69,6 +66,16 @@ def asked(
         is_counted=is_counted,
     )
     return Asked(listing, all_projects(request))
+
+
+def paged(query: Mapping[str, str], *, default_key: str, name_sorts: bool = False) -> Listing:
+    """Return which part of a list is asked for, in which order. InvalidRequest."""
+    return Listing(
+        limit=min(_integer(query.get("limit"), "limit", LIMIT_MAX), LIMIT_MAX),
+        offset=_integer(query.get("offset"), "offset", 0),
+        marker=query.get("marker"),
+        sort=_sort(query, default_key, name_sorts=name_sorts),
+    )
 
 
 def all_projects(request: web.Request) -> bool:
@@ -156,14 +163,14 @@ def _moment(name: str, text: str) -> Moment:
     return Moment(name, comparison if is_compared else "eq", value)
 
 
-def _sort(query: dict[str, str], *, name_sorts: bool) -> tuple[tuple[str, bool], ...]:
+def _sort(query: Mapping[str, str], default_key: str, *, name_sorts: bool) -> tuple[tuple[str, bool], ...]:
     if "sort" in query and ("sort_key" in query or "sort_dir" in query):
         raise InvalidRequest("The 'sort_key' and 'sort_dir' parameters are deprecated and cannot be used with 'sort'.")
     if "sort" in query:
         parts = [part.strip().partition(":") for part in query["sort"].split(",")]
         pairs = [(key.strip(), direction.strip() or "desc") for key, _, direction in parts]
     else:
-        pairs = [(query.get("sort_key", "created_at").strip(), query.get("sort_dir", "desc").strip())]
+        pairs = [(query.get("sort_key", default_key).strip(), query.get("sort_dir", "desc").strip())]
     order = []
     for key, direction in pairs:
         if direction not in ("asc", "desc"):
