@@ -40,7 +40,7 @@ def asked(
     *,
     name_sorts_since: int = 0,
     constant: Mapping[str, str] | None = None,
-    has_metadata: bool = False,
+    metadata_since: int | None = None,
     has_moments: bool = False,
 ) -> Asked:
     """Return what the query says. InvalidRequest.
@@ -51,7 +51,9 @@ def asked(
     is_counted = False
     if since(request, 45) and "with_count" in query:
         is_counted = _boolean("with_count", query.pop("with_count"))
-    metadata = _metadata(query.pop("metadata")) if has_metadata and "metadata" in query else {}
+    metadata: dict[str, str] = {}
+    if metadata_since is not None and (text := query.pop("metadata", None)) is not None:
+        metadata = _metadata(text) if since(request, metadata_since) else {}
     moments = _moments(query) if has_moments else ()
     for name, value in (constant or {}).items():
         if query.get(name) == value:
@@ -175,7 +177,9 @@ def _sort(query: Mapping[str, str], default_key: str, *, name_sorts: bool) -> tu
     for key, direction in pairs:
         if direction not in ("asc", "desc"):
             raise InvalidRequest("Invalid input received: Unknown sort direction, must be 'desc' or 'asc'.")
-        order.append(("display_name" if key == "name" and name_sorts else key, direction == "desc"))
+        if key == "name" and not name_sorts:
+            raise InvalidRequest("Invalid input received: Invalid sort key")
+        order.append(("display_name" if key == "name" else key, direction == "desc"))
     return tuple(dict(order).items())
 
 

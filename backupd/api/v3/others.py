@@ -7,10 +7,11 @@ from typing import Any
 from aiohttp import web
 
 from backupd.api.v3 import attachments, backups, messages, snapshots, volumes
-from backupd.api.v3.context import caller, storage
+from backupd.api.v3.context import caller, since, storage
 from backupd.api.v3.faults import missing
 from backupd.api.v3.routes import Routes
 from backupd.api.v3.views import HOST, moment
+from backupd.application.block_storage.daemon_services import DaemonService
 from backupd.application.block_storage.types import VolumeType
 
 routes = Routes()
@@ -64,19 +65,9 @@ async def encryption(request: web.Request) -> web.Response:
 @routes.get("/os-services")
 async def services(request: web.Request) -> web.Response:
     """List this daemon as the services that it stands for."""
-    found = [
-        {
-            "binary": one.binary,
-            "host": HOST,
-            "zone": storage(request).availability_zone,
-            "status": "enabled",
-            "state": "up",
-            "updated_at": moment(one.seen_at),
-            "disabled_reason": None,
-        }
-        for one in storage(request).daemon.all(caller(request), request.query.get("binary"))
-    ]
-    return web.json_response({"services": found})
+    found = storage(request).daemon.all(caller(request), request.query.get("binary"))
+    documents = [_service(request, one) for one in found]
+    return web.json_response({"services": documents})
 
 
 @routes.get("/os-availability-zone")
@@ -132,6 +123,23 @@ async def qos_specs(_: web.Request) -> web.Response:
 async def pools(request: web.Request) -> web.Response:
     """List pools, which there are none of."""
     return web.json_response({"pools": storage(request).daemon.pools(caller(request))})
+
+
+def _service(request: web.Request, value: DaemonService) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "binary": value.binary,
+        "host": HOST,
+        "zone": storage(request).availability_zone,
+        "status": "enabled",
+        "state": "up",
+        "updated_at": moment(value.seen_at),
+        "disabled_reason": None,
+    }
+    if since(request, 7):
+        document["cluster"] = None
+    if since(request, 49) and value.has_backend:
+        document["backend_state"] = "up"
+    return document
 
 
 def _type(value: VolumeType) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from datetime import datetime
 from backupd.access import Access, Caller
 from backupd.clock import Clock
 
-_BINARIES = ("cinder-backup", "cinder-volume")
+_WITH_BACKEND = "cinder-volume"
+_BINARIES = ("cinder-backup", _WITH_BACKEND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,11 @@ class DaemonService:
 
     binary: str
     seen_at: datetime
+
+    @property
+    def has_backend(self) -> bool:
+        """Whether it stands before a storage, whose state it tells."""
+        return self.binary == _WITH_BACKEND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,9 +35,11 @@ class Discovery:
     async def all(self) -> list[Found]:
         """Return what there is, at most 10,000; a place that cannot be listed in time is logged and left out."""
         ends_at_s = self.clock.monotonic() + _ANSWER_TIMEOUT_S
-        files = {f"files below {root}": partial(_files_below, root) for root in self.roots}
+        listings: dict[str, Callable[[], Iterator[Found]]] = {
+            f"files below {root}": partial(_files_below, root) for root in self.roots
+        }
         found: dict[str, Found] = {}
-        for place, listing in {**files, **self.sources.listings()}.items():
+        for place, listing in (listings | dict(self.sources.listings())).items():
             found |= {one.source: one for one in await self._listed(place, listing, ends_at_s)}
         return list(found.values())[:_FOUND_MAX]
 

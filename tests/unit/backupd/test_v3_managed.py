@@ -84,7 +84,8 @@ async def test_what_is_managed_says_by_which_volume(v3: V3) -> None:
 
 
 async def test_a_reference_that_is_none_is_refused(v3: V3) -> None:
-    for reference in (1, [], {}, {"source-name": 1}):
+    wrong: list[object] = [1, [], {}, {"source-name": 1}]
+    for reference in wrong:
         assert (await v3.refused("/manageable_volumes", {"volume": {"host": "h", "ref": reference}}))[0] == 400
 
 
