@@ -55,6 +55,7 @@ RULES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "volume_extension:quotas:update": (ADMIN,),
         "volume_extension:quotas:delete": (ADMIN,),
         "volume_extension:services:index": (ADMIN,),
+        "scheduler_extension:scheduler_stats:get_pools": (ADMIN,),
         "volume_extension:types:get": _ANYBODY,
         "backupd:read": _ANYBODY,
         "backupd:back_up": (MEMBER,),

@@ -29,6 +29,14 @@ class Changes:
         assert (self.extents is None) == (self.reason is not None), "either extents or a reason"
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A volume that is there: the address to have it by, and its size."""
+
+    source: str
+    size_bytes: int
+
+
 class Source(Protocol):
     """A volume that points in time can be taken of."""
 

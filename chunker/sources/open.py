@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -10,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 from chunker.errors import InvalidAddress, SourceMisconfigured
 from chunker.extents import Extent
 from chunker.sources.address import Address
-from chunker.sources.base import PointInTime, Source
+from chunker.sources.base import Found, PointInTime, Source
 from chunker.sources.extents import GivenExtents
 from chunker.sources.file import FileSource
 
@@ -36,6 +38,17 @@ class GroupKind(Kind, Protocol):
 
     def open_group(self, addresses: Sequence[Address]) -> Sequence[PointInTime]:
         """Take a point in time of each, all of one instant, or of none. As ``Source.open``."""
+
+
+@runtime_checkable
+class ListableKind(Kind, Protocol):
+    """A kind that can tell which volumes there are."""
+
+    def places(self) -> Sequence[str]:
+        """Return what the operator allows; each of these is listed by itself."""
+
+    def discover(self, place: str) -> Iterator[Found]:
+        """Yield what is at a place now. SourceError when it cannot be listed."""
 
 
 MakeKind = Callable[[Mapping[str, Any]], Kind]
@@ -89,6 +102,24 @@ class Sources:
         for address in addresses:
             self._kind(address).check(address)
         return self._group_kind(addresses).open_group(addresses)
+
+    def listings(self) -> Mapping[str, Callable[[], Iterator[Found]]]:
+        """Return the places of the operator's that can be listed, by a name for people, and what lists each.
+
+        Listing blocks, and yields what ``open`` takes. SourceError.
+        """
+        return {
+            f"{name} {place}": partial(self._discover, kind, place)
+            for name, kind in self._kinds.items()
+            if isinstance(kind, ListableKind)
+            for place in kind.places()
+        }
+
+    def _discover(self, kind: ListableKind, place: str) -> Iterator[Found]:
+        for found in kind.discover(place):
+            with suppress(InvalidAddress):  # A name that no address can have.
+                self.check(found.source)
+                yield found
 
     def _group_kind(self, addresses: Sequence[Address]) -> GroupKind:
         kinds = {address.kind for address in addresses}

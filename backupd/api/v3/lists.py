@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -40,7 +40,7 @@ def asked(
     *,
     name_sorts_since: int = 0,
     constant: Mapping[str, str] | None = None,
-    has_metadata: bool = False,
+    metadata_since: int | None = None,
     has_moments: bool = False,
 ) -> Asked:
     """Return what the query says. InvalidRequest.
@@ -51,17 +51,16 @@ def asked(
     is_counted = False
     if since(request, 45) and "with_count" in query:
         is_counted = _boolean("with_count", query.pop("with_count"))
-    metadata = _metadata(query.pop("metadata")) if has_metadata and "metadata" in query else {}
+    metadata: dict[str, str] = {}
+    if metadata_since is not None and (text := query.pop("metadata", None)) is not None:
+        metadata = _metadata(text) if since(request, metadata_since) else {}
     moments = _moments(query) if has_moments else ()
     for name, value in (constant or {}).items():
         if query.get(name) == value:
             del query[name]
     exact, contains = _filters(request, query, (*filters, *(constant or ())))
-    listing = Listing(
-        limit=min(_integer(query.get("limit"), "limit", LIMIT_MAX), LIMIT_MAX),
-        offset=_integer(query.get("offset"), "offset", 0),
-        marker=query.get("marker"),
-        sort=_sort(query, name_sorts=since(request, name_sorts_since)),
+    listing = replace(
+        paged(query, default_key="created_at", name_sorts=since(request, name_sorts_since)),
         filters=exact,
         contains=contains,
         metadata=metadata,
@@ -69,6 +68,16 @@ def asked(
         is_counted=is_counted,
     )
     return Asked(listing, all_projects(request))
+
+
+def paged(query: Mapping[str, str], *, default_key: str, name_sorts: bool = False) -> Listing:
+    """Return which part of a list is asked for, in which order. InvalidRequest."""
+    return Listing(
+        limit=min(_integer(query.get("limit"), "limit", LIMIT_MAX), LIMIT_MAX),
+        offset=_integer(query.get("offset"), "offset", 0),
+        marker=query.get("marker"),
+        sort=_sort(query, default_key, name_sorts=name_sorts),
+    )
 
 
 def all_projects(request: web.Request) -> bool:
@@ -156,19 +165,21 @@ def _moment(name: str, text: str) -> Moment:
     return Moment(name, comparison if is_compared else "eq", value)
 
 
-def _sort(query: dict[str, str], *, name_sorts: bool) -> tuple[tuple[str, bool], ...]:
+def _sort(query: Mapping[str, str], default_key: str, *, name_sorts: bool) -> tuple[tuple[str, bool], ...]:
     if "sort" in query and ("sort_key" in query or "sort_dir" in query):
         raise InvalidRequest("The 'sort_key' and 'sort_dir' parameters are deprecated and cannot be used with 'sort'.")
     if "sort" in query:
         parts = [part.strip().partition(":") for part in query["sort"].split(",")]
         pairs = [(key.strip(), direction.strip() or "desc") for key, _, direction in parts]
     else:
-        pairs = [(query.get("sort_key", "created_at").strip(), query.get("sort_dir", "desc").strip())]
+        pairs = [(query.get("sort_key", default_key).strip(), query.get("sort_dir", "desc").strip())]
     order = []
     for key, direction in pairs:
         if direction not in ("asc", "desc"):
             raise InvalidRequest("Invalid input received: Unknown sort direction, must be 'desc' or 'asc'.")
-        order.append(("display_name" if key == "name" and name_sorts else key, direction == "desc"))
+        if key == "name" and not name_sorts:
+            raise InvalidRequest("Invalid input received: Invalid sort key")
+        order.append(("display_name" if key == "name" else key, direction == "desc"))
     return tuple(dict(order).items())
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import orjson
 from aiohttp import web
 
 from backupd.api.v3 import views
 from backupd.api.v3.bodies import METADATA, NAME, boolean, enclosed, read, stripped
 from backupd.api.v3.context import caller, storage
+from backupd.api.v3.lists import paged
 from backupd.api.v3.routes import Routes
 from backupd.application.block_storage.managed import Manageable, NewManaged
-from backupd.block_storage import gib
+from backupd.block_storage import Listing, gib
 from backupd.errors import InvalidRequest
 
 routes = Routes()
@@ -34,7 +37,7 @@ _NEW = {
 @routes.get("/os-volume-manage")
 async def index(request: web.Request) -> web.Response:
     """List what could be managed, in short."""
-    found = await storage(request).managed.manageable(caller(request))
+    found = await storage(request).managed.manageable(caller(request), _page(request))
     return web.json_response({"manageable-volumes": [_document(one) for one in found]})
 
 
@@ -42,7 +45,7 @@ async def index(request: web.Request) -> web.Response:
 @routes.get("/os-volume-manage/detail")
 async def detail(request: web.Request) -> web.Response:
     """List what could be managed, in full."""
-    found = await storage(request).managed.manageable(caller(request))
+    found = await storage(request).managed.manageable(caller(request), _page(request))
     return web.json_response({"manageable-volumes": [_detail(one) for one in found]})
 
 
@@ -69,23 +72,36 @@ async def manage(request: web.Request) -> web.Response:
 @routes.get("/os-snapshot-manage")
 @routes.get("/os-snapshot-manage/detail")
 async def snapshots(request: web.Request) -> web.Response:
-    """List the snapshots that could be managed: none, since files and devices have none that others make."""
-    storage(request).access.require(caller(request), "snapshot_extension:snapshot_manage")
-    return web.json_response({"manageable-snapshots": []})
+    """List the snapshots that could be managed."""
+    found = storage(request).managed.manageable_snapshots(caller(request))
+    return web.json_response({"manageable-snapshots": found})
 
 
 @routes.post("/manageable_snapshots", since=8)
 @routes.post("/os-snapshot-manage")
 async def manage_snapshot(request: web.Request) -> web.Response:
     """Refuse: there is nothing that could be managed."""
-    storage(request).access.require(caller(request), "snapshot_extension:snapshot_manage")
-    raise InvalidRequest("Invalid input received: There is no snapshot that could be managed here.")
+    storage(request).managed.manage_snapshot(caller(request))
+
+
+def _page(request: web.Request) -> Listing:
+    """Return which part is asked for; the marker is a reference as the list has them, in JSON."""
+    listing = paged(request.query, default_key="reference")
+    if listing.marker is None:
+        return listing
+    try:
+        return replace(listing, marker=_reference(orjson.loads(listing.marker)))
+    except (orjson.JSONDecodeError, UnicodeEncodeError):
+        raise InvalidRequest(
+            f"Invalid input received: marker {listing.marker[:200]} can not be analysed, please use json like format"
+        ) from None
 
 
 def _reference(value: Any) -> str:
     if isinstance(value, str):
         return value
-    found = next((value[name] for name in _REFERENCES if isinstance(value.get(name), str)), None)
+    named = value if isinstance(value, dict) else {}
+    found = next((named[name] for name in _REFERENCES if isinstance(named.get(name), str)), None)
     if found is None:
         raise InvalidRequest("Invalid input for field/attribute ref. Expected source-name or source-id.")
     return str(found)
@@ -95,10 +111,10 @@ def _document(value: Manageable) -> dict[str, Any]:
     return {
         "reference": {"source-name": value.reference},
         "size": gib(value.size_bytes),
-        "safe_to_manage": not value.is_managed,
+        "safe_to_manage": value.volume_id is None,
     }
 
 
 def _detail(value: Manageable) -> dict[str, Any]:
-    reason = "already managed" if value.is_managed else None
-    return {**_document(value), "reason_not_safe": reason, "cinder_id": None, "extra_info": None}
+    reason = None if value.volume_id is None else "already managed"
+    return {**_document(value), "reason_not_safe": reason, "cinder_id": value.volume_id, "extra_info": None}

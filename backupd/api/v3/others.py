@@ -7,11 +7,12 @@ from typing import Any
 from aiohttp import web
 
 from backupd.api.v3 import attachments, backups, messages, snapshots, volumes
-from backupd.api.v3.context import caller, storage
+from backupd.api.v3.context import caller, since, storage
 from backupd.api.v3.faults import missing
 from backupd.api.v3.routes import Routes
 from backupd.api.v3.views import HOST, moment
-from backupd.application.block_storage.types import VolumeType, VolumeTypes
+from backupd.application.block_storage.daemon_services import DaemonService
+from backupd.application.block_storage.types import VolumeType
 
 routes = Routes()
 
@@ -29,57 +30,44 @@ _SINCE = "2026-01-01T00:00:00+00:00"
 @routes.get("/types")
 async def types(request: web.Request) -> web.Response:
     """List the types that a volume can be of."""
-    found = await _types(request).all(caller(request).project)
+    found = await storage(request).types.visible(caller(request))
     return web.json_response({"volume_types": [_type(one) for one in found]})
 
 
 @routes.get("/types/default")
 async def default_type(request: web.Request) -> web.Response:
     """Show the type that a volume has if nobody chooses."""
-    return web.json_response({"volume_type": _type(await _types(request).default(caller(request).project))})
+    default, *_ = await storage(request).types.visible(caller(request))
+    return web.json_response({"volume_type": _type(default)})
 
 
 @routes.get("/types/{id}")
 async def show_type(request: web.Request) -> web.Response:
     """Show one type."""
-    found = await _types(request).one(caller(request).project, request.match_info["id"])
+    found = await storage(request).types.one(caller(request), request.match_info["id"])
     return web.json_response({"volume_type": _type(found)})
 
 
 @routes.get("/types/{id}/extra_specs")
 async def extra_specs(request: web.Request) -> web.Response:
     """Show that a type has none."""
-    await _types(request).one(caller(request).project, request.match_info["id"])
+    await storage(request).types.one(caller(request), request.match_info["id"])
     return web.json_response({"extra_specs": {}})
 
 
 @routes.get("/types/{id}/encryption")
 async def encryption(request: web.Request) -> web.Response:
     """Show that volumes are not encrypted; backups are, which is no matter of a volume's type."""
-    await _types(request).one(caller(request).project, request.match_info["id"])
+    await storage(request).types.one(caller(request), request.match_info["id"])
     return web.json_response({})
 
 
 @routes.get("/os-services")
 async def services(request: web.Request) -> web.Response:
     """List this daemon as the services that it stands for."""
-    storage(request).access.require(caller(request), "volume_extension:services:index")
-    wanted = request.query.get("binary")
-    now = moment(storage(request).backups.clock.now())
-    found = [
-        {
-            "binary": binary,
-            "host": HOST,
-            "zone": storage(request).availability_zone,
-            "status": "enabled",
-            "state": "up",
-            "updated_at": now,
-            "disabled_reason": None,
-        }
-        for binary in ("cinder-backup", "cinder-volume")
-        if wanted in (None, binary)
-    ]
-    return web.json_response({"services": found})
+    found = storage(request).daemon.all(caller(request), request.query.get("binary"))
+    documents = [_service(request, one) for one in found]
+    return web.json_response({"services": documents})
 
 
 @routes.get("/os-availability-zone")
@@ -134,13 +122,24 @@ async def qos_specs(_: web.Request) -> web.Response:
 @routes.get("/scheduler-stats/get_pools")
 async def pools(request: web.Request) -> web.Response:
     """List pools, which there are none of."""
-    storage(request).access.require(caller(request), "volume_extension:services:index")
-    return web.json_response({"pools": []})
+    return web.json_response({"pools": storage(request).daemon.pools(caller(request))})
 
 
-def _types(request: web.Request) -> VolumeTypes:
-    storage(request).access.require(caller(request), "volume_extension:types:get")
-    return storage(request).types
+def _service(request: web.Request, value: DaemonService) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "binary": value.binary,
+        "host": HOST,
+        "zone": storage(request).availability_zone,
+        "status": "enabled",
+        "state": "up",
+        "updated_at": moment(value.seen_at),
+        "disabled_reason": None,
+    }
+    if since(request, 7):
+        document["cluster"] = None
+    if since(request, 49) and value.has_backend:
+        document["backend_state"] = "up"
+    return document
 
 
 def _type(value: VolumeType) -> dict[str, Any]:

@@ -51,7 +51,7 @@ async def limits(request: web.Request) -> web.Response:
 @routes.get("/os-quota-sets/{project}/defaults")
 async def defaults(request: web.Request) -> web.Response:
     """Show the limits of a project that has none of its own."""
-    found = {"id": request.match_info["project"], **storage(request).quotas.defaults()}
+    found = {"id": request.match_info["project"], **storage(request).quotas.class_defaults(caller(request))}
     return web.json_response({"quota_set": found})
 
 
@@ -84,16 +84,14 @@ async def clear(request: web.Request) -> web.Response:
 @routes.get("/os-quota-class-sets/{name}")
 async def show_class(request: web.Request) -> web.Response:
     """Show the defaults, which every class has."""
-    storage(request).access.require(caller(request), "volume_extension:quotas:show")
-    found = {"id": request.match_info["name"], **storage(request).quotas.defaults()}
+    found = {"id": request.match_info["name"], **storage(request).quotas.class_defaults(caller(request))}
     return web.json_response({"quota_class_set": found})
 
 
 @routes.put("/os-quota-class-sets/{name}")
 async def change_class(request: web.Request) -> web.Response:
     """Refuse: the defaults are the configuration's."""
-    storage(request).access.require(caller(request), "volume_extension:quotas:update")
-    raise InvalidRequest("Invalid input received: The defaults are those of [quotas] in the configuration file.")
+    storage(request).quotas.change_class(caller(request))
 
 
 def _usage(quota: Quota) -> dict[str, int]:

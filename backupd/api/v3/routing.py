@@ -24,7 +24,7 @@ from backupd.api.v3.routes import Route
 from backupd.errors import NotFound
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-_RESOURCES = (backups, volumes, volume_actions, snapshots, attachments, managed, messages, quotas, others)
+RESOURCES = (backups, volumes, volume_actions, snapshots, attachments, managed, messages, quotas, others)
 _PREFIXES = ("/v3", "/v3/{project_id}")
 
 
@@ -32,7 +32,7 @@ def add_routes(app: web.Application) -> None:
     """Add everything that there is of this API."""
     app.add_routes(discovery.routes)
     for prefix in _PREFIXES:
-        for resource in _RESOURCES:
+        for resource in RESOURCES:
             for route in resource.routes.all:
                 add = app.router.add_route
                 add(route.method, f"{prefix}{route.path}", _gated(route))

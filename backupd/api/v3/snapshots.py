@@ -55,7 +55,7 @@ async def detail(request: web.Request) -> web.Response:
 
 async def _list(request: web.Request, *, is_long: bool) -> web.Response:
     zone = storage(request).availability_zone
-    wanted = lists.asked(request, FILTERS, constant={"availability_zone": zone}, has_metadata=True)
+    wanted = lists.asked(request, FILTERS, name_sorts_since=30, constant={"availability_zone": zone}, metadata_since=22)
     found, count = await storage(request).snapshots.all(
         caller(request), wanted.listing, all_projects=wanted.all_projects
     )

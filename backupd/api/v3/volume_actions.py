@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from backupd.api.v3.bodies import NAME, OPTIONAL_UUID, boolean, check, read_any
-from backupd.api.v3.context import caller, storage
+from backupd.api.v3.context import caller, since, storage
 from backupd.api.v3.routes import Routes
 from backupd.application.block_storage.attachments import NewAttachment
 from backupd.block_storage import VolumeStatus
@@ -96,7 +96,7 @@ async def _reset(request: web.Request, volume_id: str, value: Any) -> None:
 
 async def _extend(request: web.Request, volume_id: str, value: Any) -> None:
     check(value, _EXTEND)
-    await storage(request).volumes.extend(caller(request), volume_id, int(value["new_size"]))
+    await storage(request).volumes.extend(caller(request), volume_id, int(value["new_size"]), in_use=since(request, 42))
 
 
 async def _force_delete(request: web.Request, volume_id: str, _: Any) -> None:

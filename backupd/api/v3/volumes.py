@@ -76,7 +76,7 @@ async def _listed(request: web.Request) -> tuple[lists.Asked, list[BlockVolume],
         request,
         FILTERS,
         constant={"availability_zone": storage(request).availability_zone, "migration_status": "none"},
-        has_metadata=True,
+        metadata_since=0,
         has_moments=since(request, 60),
     )
     found, count = await storage(request).volumes.all(caller(request), wanted.listing, all_projects=wanted.all_projects)

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import stat
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Executor
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any, NoReturn
 from uuid import uuid4
 
 from backupd.access import Access, Caller
+from backupd.application.block_storage.discovery import Discovery
 from backupd.application.block_storage.files import Files
 from backupd.application.block_storage.quotas import Quotas
 from backupd.application.block_storage.types import VolumeTypes
 from backupd.application.block_storage.volumes import BlockVolumes
 from backupd.application.paths import Paths
-from backupd.block_storage import BlockVolume, VolumeDetails, VolumeStatus, gib
+from backupd.block_storage import BlockVolume, Listing, VolumeDetails, VolumeStatus, gib
 from backupd.catalog.block_storage.store import BlockStorageCatalog
 from backupd.clock import Clock
-from backupd.config import PathsConfig
 from backupd.errors import InvalidRequest
 from backupd.model import Volume
 from chunker.sources.address import Address
 from chunker.sources.open import Sources
 
-_FOUND_MAX = 10_000
-_DEPTH_MAX = 4
-_ANSWER_TIMEOUT_S = 30.0
+_SORT_KEYS: Mapping[str, Callable[[Manageable], Any]] = {
+    "reference": lambda one: one.reference,
+    "size": lambda one: one.size_bytes,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +42,11 @@ class NewManaged:
 
 @dataclass(frozen=True, slots=True)
 class Manageable:
-    """Something that could be managed, or is."""
+    """Something that could be managed, or is: then ``volume_id`` is whose it is."""
 
     reference: str
     size_bytes: int
-    is_managed: bool
+    volume_id: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +59,10 @@ class Managed:
     quotas: Quotas
     types: VolumeTypes
     paths: Paths
-    allowed: PathsConfig
     files: Files
     volumes: BlockVolumes
     sources: Sources
-    executor: Executor
+    discovery: Discovery
 
     async def manage(self, caller: Caller, new: NewManaged) -> BlockVolume:
         """Return the volume. Forbidden, InvalidRequest, QuotaExceeded."""
@@ -106,15 +102,27 @@ class Managed:
             raise InvalidRequest(f"Invalid volume: Volume {volume.id} must be available and one that is managed.")
         await self.volumes.forget(volume)
 
-    async def manageable(self, caller: Caller) -> list[Manageable]:
-        """Return what is there of files and devices below the configured directories, the managed ones too."""
+    async def manageable(self, caller: Caller, listing: Listing) -> list[Manageable]:
+        """Return a page of what is there, managed or not; its marker is a reference. Forbidden, InvalidRequest."""
         self.access.require(caller, "volume_extension:volume_manage")
-        async with asyncio.timeout(_ANSWER_TIMEOUT_S):
-            found = await asyncio.get_running_loop().run_in_executor(
-                self.executor, lambda: list(_discovered(self.allowed.sources))
-            )
+        if unknown := [key for key, _ in listing.sort if key not in _SORT_KEYS]:
+            raise InvalidRequest(f"Invalid sort keys passed: {', '.join(unknown)[:200]}")
+        found = await self.discovery.all()
         known = await self.catalog.known_sources()
-        return [Manageable(path, size, str(Address.of_path(path)) in known) for path, size in found]
+        everything = [
+            Manageable(one.source, one.size_bytes, known.get(str(Address.parse(one.source)))) for one in found
+        ]
+        return _page(everything, listing)
+
+    def manageable_snapshots(self, caller: Caller) -> tuple[()]:
+        """Return that there are none: what snapshots others make of volumes is theirs. Forbidden."""
+        self.access.require(caller, "snapshot_extension:snapshot_manage")
+        return ()
+
+    def manage_snapshot(self, caller: Caller) -> NoReturn:
+        """Forbidden; InvalidRequest, as there is none."""
+        self.access.require(caller, "snapshot_extension:snapshot_manage")
+        raise InvalidRequest("Invalid input received: There is no snapshot that could be managed here.")
 
     async def _size_bytes(self, source: str) -> int | None:
         address = Address.parse(source)
@@ -126,37 +134,20 @@ class Managed:
 def _measured(sources: Sources, source: str) -> int:
     point = sources.open(source, allow_live=True).open()
     try:
-        return point.size_bytes
+        size_bytes = point.size_bytes
+        point.rollback()  # What was frozen for this is of no use any more.
+        return size_bytes
     finally:
         point.close()
 
 
-def _discovered(roots: tuple[Path, ...]) -> Iterator[tuple[str, int]]:
-    """Yield path and size of each regular file and block device; links and hidden files are passed over."""
-    count = 0
-    for root in roots:
-        for directory, folders, names in os.walk(root):
-            depth = len(Path(directory).relative_to(root).parts)
-            folders[:] = sorted(name for name in folders if not name.startswith(".")) if depth < _DEPTH_MAX else []
-            for name in sorted(names):
-                if not name.startswith(".") and (size := _size_bytes(path := f"{directory}/{name}")):
-                    yield path, size
-                    count += 1
-                    if count >= _FOUND_MAX:
-                        return
-
-
-def _size_bytes(path: str) -> int:
-    try:
-        mode = os.lstat(path).st_mode
-        if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
-            return 0
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
-        return 0
-    try:
-        return os.lseek(descriptor, 0, os.SEEK_END)
-    except OSError:
-        return 0
-    finally:
-        os.close(descriptor)
+def _page(found: list[Manageable], listing: Listing) -> list[Manageable]:
+    for key, is_descending in reversed(listing.sort):
+        found.sort(key=_SORT_KEYS[key], reverse=is_descending)
+    start = listing.offset
+    if listing.marker is not None:
+        seen = next((place for place, one in enumerate(found) if one.reference == listing.marker), None)
+        if seen is None:
+            raise InvalidRequest(f"Invalid input received: marker not found: {listing.marker[:200]}")
+        start += seen + 1
+    return found[start : start + listing.limit]

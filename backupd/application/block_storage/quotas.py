@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import NoReturn
 
 from backupd.access import Access, Caller
 from backupd.block_storage import Charge
@@ -34,6 +35,16 @@ class Quotas:
     def defaults(self) -> dict[str, int]:
         """Return the limits of a project that has none of its own."""
         return {**asdict(self.config), **_OTHERS}
+
+    def class_defaults(self, caller: Caller) -> dict[str, int]:
+        """Return the defaults, which every class has. Forbidden."""
+        self.access.require(caller, "volume_extension:quotas:show")
+        return self.defaults()
+
+    def change_class(self, caller: Caller) -> NoReturn:
+        """Forbidden; InvalidRequest, as the defaults are the configuration's."""
+        self.access.require(caller, "volume_extension:quotas:update")
+        raise InvalidRequest("Invalid input received: The defaults are those of [quotas] in the configuration file.")
 
     async def of(self, project: str) -> dict[str, Quota]:
         """Return every resource of a project."""

@@ -12,6 +12,8 @@ from backupd.access import Access, Caller
 from backupd.application.backups import Backups
 from backupd.application.block_storage.attachments import Attachments
 from backupd.application.block_storage.backups import BlockBackups
+from backupd.application.block_storage.daemon_services import DaemonServices
+from backupd.application.block_storage.discovery import Discovery
 from backupd.application.block_storage.files import Files
 from backupd.application.block_storage.managed import Managed
 from backupd.application.block_storage.messages import Messages
@@ -45,6 +47,7 @@ class BlockStorage:
     messages: Messages
     quotas: Quotas
     types: VolumeTypes
+    daemon: DaemonServices
 
     async def delete_volume(self, caller: Caller, volume_id: str, *, is_forced: bool, is_cascading: bool) -> None:
         """Remove a volume, with its snapshots if it ``is_cascading``. NotFound, Forbidden, InvalidRequest."""
@@ -79,7 +82,7 @@ def build_block_storage(  # noqa: PLR0913 - a composition
     """Return the services; the arguments are those of ``build_application``."""
     stored, zone = catalog.block_storage, config.block_storage.availability_zone
     quotas = Quotas(catalog=stored, access=access, config=config.quotas)
-    types = VolumeTypes(catalog=catalog, config=config)
+    types = VolumeTypes(catalog=catalog, access=access, config=config)
     files = Files(directory=config.block_storage.volumes_dir, executor=executor)
     common = _Common(catalog=stored, clock=clock, access=access, quotas=quotas)
     volumes = BlockVolumes(**common, types=types, files=files, availability_zone=zone, wake=wake)
@@ -89,11 +92,10 @@ def build_block_storage(  # noqa: PLR0913 - a composition
         **common,
         types=types,
         paths=paths,
-        allowed=config.paths,
         files=files,
         volumes=volumes,
         sources=paths.sources,
-        executor=executor,
+        discovery=Discovery(roots=config.paths.sources, sources=paths.sources, clock=clock, executor=executor),
     )
     return BlockStorage(
         catalog=catalog,
@@ -108,6 +110,7 @@ def build_block_storage(  # noqa: PLR0913 - a composition
         messages=Messages(catalog=stored, access=access),
         quotas=quotas,
         types=types,
+        daemon=DaemonServices(clock=clock, access=access),
     )
 
 

@@ -165,8 +165,8 @@ class BlockVolumes:
 
         await self.change(caller, volume_id, metadata=without)
 
-    async def extend(self, caller: Caller, volume_id: str, size_gib: int) -> None:
-        """Make a volume larger. InvalidRequest; QuotaExceeded."""
+    async def extend(self, caller: Caller, volume_id: str, size_gib: int, *, in_use: bool) -> None:
+        """Make a volume larger, also one that is ``in_use`` if that says so. InvalidRequest; QuotaExceeded."""
         volume = await self.one(caller, volume_id)
         self.access.require(caller, "volume:extend")
         if size_gib <= volume.size_gib:
@@ -177,10 +177,11 @@ class BlockVolumes:
         if not volume.details.is_made or volume.path is None:
             raise InvalidRequest(f"Invalid volume: Volume {volume.id} is managed: only who manages it can extend it.")
         charges = await self.quotas.check(volume.project, {"gigabytes": size_gib - volume.size_gib})
+        expected = _USABLE if in_use else (VolumeStatus.AVAILABLE,)
         try:
-            await self.catalog.extend_volume(volume, size_gib * GIB, expected=_USABLE, charges=charges)
+            await self.catalog.extend_volume(volume, size_gib * GIB, expected=expected, charges=charges)
         except WrongStatus as error:
-            raise _not_in(volume, _USABLE, error.status) from error
+            raise _not_in(volume, expected, error.status) from error
         await self.files.extend(Path(volume.path), size_gib * GIB)
 
     async def delete(self, caller: Caller, volume_id: str, *, is_forced: bool = False) -> None:

@@ -93,8 +93,8 @@ class BlockStorageCatalog:
             await self._read(snapshots.unfinished_deletions),
         )
 
-    async def known_sources(self) -> set[str]:
-        """Return where the volumes of all projects are."""
+    async def known_sources(self) -> dict[str, str]:
+        """Return where the volumes of all projects are -> the volume's id."""
         return await self._read(volumes.known_sources)
 
     async def attach(self, value: Attachment, expected: Collection[VolumeStatus]) -> None:

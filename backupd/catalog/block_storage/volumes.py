@@ -223,8 +223,8 @@ def unfinished_deletions(connection: Connection) -> list[str]:
     return list(connection.execute(query).scalars())
 
 
-def known_sources(connection: Connection) -> set[str]:
-    return set(connection.execute(select(volumes.c.source)).scalars())
+def known_sources(connection: Connection) -> dict[str, str]:
+    return {row.source: row.id for row in connection.execute(select(volumes.c.source, volumes.c.id))}
 
 
 def _volume(connection: Connection, found: Collection[Row[Any]]) -> list[BlockVolume]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from chunker.sources.nbd import wire
@@ -32,6 +33,30 @@ class Export:
 
 def shake_hands(stream: Stream, place: Place, contexts: Sequence[str], tls: ssl.SSLContext | None) -> Export:
     """Return the export, ready to be read. ``tls`` must be there when the place demands it. ConnectionLost, Refused."""
+    options = _begin(stream, place, tls)
+    export = Export(is_structured=options.ask(wire.OPT_STRUCTURED_REPLY, b""))
+    name = place.export.encode()
+    if contexts and export.is_structured:
+        export.contexts = options.contexts(name, contexts)
+    options.describe(wire.OPT_GO, name, export)
+    return export
+
+
+def list_exports(stream: Stream, place: Place, tls: ssl.SSLContext | None) -> Iterator[tuple[str, int]]:
+    """Yield name and size of each export of the server; none is entered. ConnectionLost, Refused.
+
+    A server that ends when its last client has left does not count who only asked.
+    """
+    options = _begin(stream, place, tls)
+    for name in options.names():
+        export = Export()
+        with suppress(Refused, UnicodeDecodeError):  # Gone meanwhile; or a name that no address can have.
+            text = name.decode()
+            options.describe(wire.OPT_INFO, name, export)
+            yield text, export.size_bytes
+
+
+def _begin(stream: Stream, place: Place, tls: ssl.SSLContext | None) -> _Options:
     magic, option_magic, flags = wire.GREETING.unpack(stream.take(wire.GREETING.size))
     if magic != wire.MAGIC or option_magic != wire.OPTION_MAGIC or not flags & wire.FIXED_NEWSTYLE:
         raise Refused("what answers is no NBD server of today")
@@ -41,12 +66,7 @@ def shake_hands(stream: Stream, place: Place, contexts: Sequence[str], tls: ssl.
         assert tls is not None, "a place with TLS needs a context"
         options.demand(wire.OPT_STARTTLS, b"", "TLS")
         stream.start_tls(tls, place.host or None)
-    export = Export(is_structured=options.ask(wire.OPT_STRUCTURED_REPLY, b""))
-    name = place.export.encode()
-    if contexts and export.is_structured:
-        export.contexts = options.contexts(name, contexts)
-    options.go(name, export)
-    return export
+    return options
 
 
 class _Options:
@@ -73,9 +93,18 @@ class _Options:
                 found[wire.U32.unpack_from(reply)[0]] = reply[4:].decode(errors="replace")
         return found
 
-    def go(self, name: bytes, export: Export) -> None:
+    def names(self) -> list[bytes]:
+        found = []
+        for kind, reply in self._replies(wire.OPT_LIST, b""):
+            self._refuse_error(kind, reply, "the list of exports")
+            if kind == wire.REP_SERVER:
+                found.append(reply[4 : 4 + wire.U32.unpack_from(reply)[0]])  # What follows describes it to people.
+        return found
+
+    def describe(self, option: int, name: bytes, export: Export) -> None:
+        """Fill in what the server tells of the export."""
         content = wire.U32.pack(len(name)) + name + b"\0\1" + wire.INFO_BLOCK_SIZE.to_bytes(2, "big")
-        for kind, reply in self._replies(wire.OPT_GO, content):
+        for kind, reply in self._replies(option, content):
             self._refuse_error(kind, reply, "the export")
             if kind != wire.REP_INFO:
                 continue

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
-from dataclasses import dataclass
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from chunker.errors import InvalidAddress, SourceMisconfigured
+from chunker.errors import InvalidAddress, SourceMisconfigured, SourceUnreadable
 from chunker.sources.address import Address
-from chunker.sources.base import Source
+from chunker.sources.base import Found, Source
 from chunker.sources.nbd.client import Effort
+from chunker.sources.nbd.failures import ConnectionLost, Refused
+from chunker.sources.nbd.handshake import list_exports
 from chunker.sources.nbd.place import DEFAULT_PORT, Place
 from chunker.sources.nbd.source import NbdSource
+from chunker.sources.nbd.stream import Stream
 from chunker.sources.options import read_options
 from chunker.sources.sockets import check_socket
+
+_LIST_TIMEOUT_S = 5.0  # Somebody waits for the list, and a server that answers at all does so at once.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +68,50 @@ class NbdKind:
             connections_max=options.connections_max, requests_max=options.requests_max, timeout_s=options.timeout_s
         )
         return NbdSource(place, tls=self._tls if place.is_tls else None, effort=effort)
+
+    def places(self) -> Sequence[str]:
+        return (*self._options.sockets, *self._options.hosts)
+
+    def discover(self, place: str) -> Iterator[Found]:
+        """Yield the exports of a host, of the server at a socket, or of the servers in a directory that answer."""
+        if not place.startswith("/"):
+            address = Address.parse(f"nbd://{place}")
+            yield from self._exports(Place(host=address.host, port=address.port or DEFAULT_PORT))
+        elif not Path(place).is_dir():
+            yield from self._exports(Place(socket_path=place))
+        else:
+            for path in sorted(Path(place).rglob("*")):
+                if _is_socket(path):
+                    with suppress(SourceUnreadable):  # Where a server has ended its socket stays.
+                        yield from self._exports(Place(socket_path=str(path)))
+
+    def _exports(self, place: Place) -> Iterator[Found]:
+        try:
+            try:
+                yield from self._listed(place)
+            except Refused:  # As those do that demand TLS.
+                yield from self._listed(replace(place, is_tls=True))
+        except (ConnectionLost, Refused) as error:
+            raise SourceUnreadable(f"the exports of {place} cannot be listed: {error}") from error
+
+    def _listed(self, place: Place) -> Iterator[Found]:
+        with closing(Stream(place.dial(min(self._options.timeout_s, _LIST_TIMEOUT_S)))) as stream:
+            for export, size_bytes in list_exports(stream, place, self._tls):
+                yield Found(str(_address_of(replace(place, export=export))), size_bytes)
+
+
+def _is_socket(path: Path) -> bool:
+    try:
+        return stat.S_ISSOCK(path.stat().st_mode)
+    except OSError:
+        return False
+
+
+def _address_of(place: Place) -> Address:
+    scheme, path = ("nbds" if place.is_tls else "nbd"), f"/{place.export}"
+    if place.socket_path is None:
+        return Address(scheme=scheme, host=place.host, port=place.port, path=path)
+    return Address(scheme=f"{scheme}+unix", path=path, options=MappingProxyType({"socket": place.socket_path}))
 
 
 def place_of(address: Address) -> Place:

@@ -55,6 +55,18 @@ class Cluster:
         named = {"name": self.place.image} if image_id is None else {"image_id": image_id}
         return rbd.Image(self._ioctx, snapshot=snapshot, read_only=not writable, **named)
 
+    def images(self) -> Iterator[tuple[str, int]]:
+        """Yield name and size of each image of the place; one that is gone meanwhile, or broken, is passed over."""
+        with translated(self.place, "the images cannot be listed"):
+            names = rbd.RBD().list(self._ioctx)
+        for name in names:
+            try:
+                with rbd.Image(self._ioctx, name, read_only=True) as image:
+                    size_bytes = image.size()
+            except rbd.Error:
+                continue
+            yield name, size_bytes
+
     def close(self) -> None:
         """Disconnect."""
         self._closing.close()

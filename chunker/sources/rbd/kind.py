@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 from chunker.errors import InvalidAddress
 from chunker.sources.address import Address
-from chunker.sources.base import Source
+from chunker.sources.base import Found, Source
 from chunker.sources.options import read_options
+from chunker.sources.rbd.cluster import Cluster
 from chunker.sources.rbd.options import RbdOptions
 from chunker.sources.rbd.place import Place
 from chunker.sources.rbd.snapshots import Snapshots
@@ -39,3 +41,21 @@ class RbdKind:
             snapshots=self._snapshots,
             fast_diff=self._options.fast_diff,
         )
+
+    def places(self) -> Sequence[str]:
+        return self._options.pools
+
+    def discover(self, place: str) -> Iterator[Found]:
+        """Yield the images of a pool or namespace."""
+        pool, _, namespace = place.partition("/")
+        options = self._options
+        cluster = Cluster(
+            Place(pool, namespace, ""),
+            conf=options.conf,
+            user=options.user,
+            keyring=options.keyring,
+            timeout_s=options.timeout_s,
+        )
+        with closing(cluster):
+            for image, size_bytes in cluster.images():
+                yield Found(str(Address(scheme="rbd", path=f"{place}/{image}")), size_bytes)

@@ -38,7 +38,9 @@ def serve(request: pytest.FixtureRequest, directory: Path) -> Iterator[Serve]:
     """Return what serves an image by qemu-nbd until the test ends."""
     with ExitStack() as running:
 
-        def start(content: bytes, *options: str, port: int | None = None, shared: int = 8) -> ServerProcess:
+        def start(
+            content: bytes, *options: str, port: int | None = None, shared: int = 8, is_persistent: bool = True
+        ) -> ServerProcess:
             with required(request.config):
                 if shutil.which("qemu-nbd") is None:
                     raise Missing("qemu-nbd is missing: install qemu-utils")
@@ -48,7 +50,8 @@ def serve(request: pytest.FixtureRequest, directory: Path) -> Iterator[Serve]:
                 file.seek(HOLE.end_bytes)
                 file.write(content[HOLE.end_bytes :])
             place = ("-p", str(port)) if port else ("-k", str(path))
-            command = ["qemu-nbd", "-r", "-f", "raw", "-t", "-x", "an export", "-e", str(shared), *place, *options]
+            lasting = ("-t",) if is_persistent else ()
+            command = ["qemu-nbd", "-r", "-f", "raw", *lasting, "-x", "an export", "-e", str(shared), *place, *options]
             server = ServerProcess(
                 "qemu-nbd", [*command, str(image)], directory=directory, is_ready=lambda: listens(port, path)
             )
@@ -195,6 +198,49 @@ def test_an_export_that_is_not_there_is_told(serve: Serve, directory: Path) -> N
     sources = Sources({"nbd": {"sockets": [str(directory)]}})
     with pytest.raises(SourceMissing, match="the export is refused: there is no such export"):
         sources.open(f"nbd+unix:///another?socket={directory}/nbd.sock").open()
+
+
+def listed(**options: Any) -> list[tuple[str, int]]:
+    """Return what the one place that is allowed lists."""
+    (listing,) = Sources({"nbd": options}).listings().values()
+    return [(one.source, one.size_bytes) for one in listing()]
+
+
+def test_exports_in_a_directory_of_sockets_are_listed_by_addresses_that_open(serve: Serve, directory: Path) -> None:
+    serve(content_with_hole())
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(directory / "dead.sock"))
+    ((address, size_bytes),) = listed(sockets=[str(directory)])
+    assert (address, size_bytes) == (f"nbd+unix:///an%20export?socket={directory}/nbd.sock", SIZE_BYTES)
+    assert listed(sockets=[f"{directory}/nbd.sock"]) == [(address, size_bytes)]
+    with opened(Sources({"nbd": {"sockets": [str(directory)]}}).open(address)) as point:
+        assert read(point, Extent(0, SIZE_BYTES)) == content_with_hole()
+
+
+def test_listing_does_not_end_a_server_that_ends_with_its_last_client(serve: Serve) -> None:
+    port = free_port()
+    serve(content_with_hole(), port=port, is_persistent=False)
+    for _ in range(2):
+        assert listed(hosts=[f"127.0.0.1:{port}"]) == [(f"nbd://127.0.0.1:{port}/an%20export", SIZE_BYTES)]
+
+
+def test_exports_of_a_server_that_demands_tls_are_listed(serve: Serve, certificates: Path) -> None:
+    port = free_port()
+    identity = f"tls-creds-x509,id=tls,endpoint=server,verify-peer=off,dir={certificates}"
+    serve(content_with_hole(), "--object", identity, "--tls-creds", "tls", port=port)
+    place = {"hosts": [f"127.0.0.1:{port}"]}
+    authority = str(certificates / "ca-cert.pem")
+    assert listed(**place, tls_ca_file=authority) == [(f"nbds://127.0.0.1:{port}/an%20export", SIZE_BYTES)]
+    with pytest.raises(
+        SourceUnreadable, match="cannot be listed: TLS cannot be begun: its certificate is not accepted"
+    ):
+        listed(**place)
+
+
+def test_a_place_where_nobody_listens_cannot_be_listed(directory: Path) -> None:
+    for place in ({"hosts": [f"127.0.0.1:{free_port()}"]}, {"sockets": [f"{directory}/none"]}):
+        with pytest.raises(SourceUnreadable, match="cannot be listed: cannot be reached"):
+            listed(**place)
 
 
 @pytest.mark.parametrize(
