@@ -50,7 +50,7 @@ async def run(arguments: Sequence[str]) -> int:
     """Run one command in the loop that is there, and return its exit code."""
     options = _parser().parse_args(arguments)
     try:
-        await options.run(options)
+        return _FAILED if await options.run(options) else 0
     except BaseExceptionGroup as errors:
         ours, others = errors.split((BackupdError, ChunkerError, TargetError))
         if others is not None or ours is None:
@@ -61,7 +61,6 @@ async def run(arguments: Sequence[str]) -> int:
         return _failed(first)
     except (BackupdError, ChunkerError, TargetError) as error:
         return _failed(error)
-    return 0
 
 
 def _failed(error: BaseException) -> int:
@@ -107,7 +106,8 @@ def _project(text: str) -> str:
     return text
 
 
-async def _list(options: argparse.Namespace) -> None:
+async def _list(options: argparse.Namespace) -> bool:
+    """Tell whether there may be backups that cannot be listed."""
     async with _surveyed(options) as found:
         rows = [_row(one) for one in _newest_first(found)]
         if options.json:
@@ -116,6 +116,7 @@ async def _list(options: argparse.Namespace) -> None:
             print(_table(rows), end="")  # noqa: T201 - what was asked for
         for problem in found.problems:
             print(f"backupctl: {problem}", file=sys.stderr)  # noqa: T201 - a command tells
+        return bool(found.problems)
 
 
 async def _restore(options: argparse.Namespace) -> None:
@@ -187,12 +188,20 @@ def _newest_first(found: Survey) -> list[Published]:
 
 
 def _chosen(found: Survey, options: argparse.Namespace) -> Published:
-    """Return the backup that is meant. NotFound; InvalidRequest when nobody says of which volume."""
+    """Return the backup that is meant.
+
+    NotFound; InvalidRequest when nobody says of which volume; CorruptObject when a later one may be damaged.
+    """
     if options.backup is not None:
         if options.backup not in found.backups:
             problems = "".join(f"\n{problem}" for problem in found.problems)
             raise NotFound(f"the target has no backup {options.backup} that can be read{problems}")
         return found.backups[options.backup]
+    if found.problems:  # What cannot be read may be newer than what can.
+        problems = "\n".join(found.problems)
+        raise CorruptObject(
+            f"which backup is the latest is not certain; expected --backup with one of list\n{problems}"
+        )
     every = _newest_first(found)
     names = sorted({one.manifest.volume_name for one in every})
     if options.volume is None and len({one.manifest.volume_id for one in every}) > 1:

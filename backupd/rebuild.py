@@ -15,7 +15,7 @@ from backupd.catalog.store import Catalog
 from backupd.clock import SystemClock
 from backupd.config import Config
 from backupd.configured_targets import open_targets
-from backupd.errors import Conflict
+from backupd.errors import BackupdError, Conflict
 from backupd.jobs.enlisting import forget_writer
 from backupd.model import (
     DEFAULT_COMPRESSION_LEVEL,
@@ -42,13 +42,18 @@ _HOLDS = (
 _log = logging.getLogger(__name__)
 
 
+class NotWhole(BackupdError):
+    """The catalog is there again, but without what could not be read; the message names that."""
+
+
 async def rebuild(config: Config, *, without: Collection[str] = (), forget_writers: bool = False) -> list[str]:
     """Make the catalog of ``config`` again and return what is to be told.
 
     ``forget_writers``: no daemon but that of the lost catalog has written to these targets, and it is gone for good.
 
-    Conflict when there is a catalog; KeyMissing without the key file. A target that does not answer fails it, since
-    its backups would be unknown from then on, unless it is left out by name.
+    NotWhole when it was made without what is damaged; Conflict when there is a catalog; KeyMissing without the key
+    file. A target that does not answer fails it, since its backups would be unknown from then on, unless it is left
+    out by name.
     """
     with locked(config.daemon.state_dir) as state:
         if state.catalog.exists():
@@ -61,7 +66,10 @@ async def rebuild(config: Config, *, without: Collection[str] = (), forget_write
             if forget_writers:
                 await _forget_writers(found)
         await _write(state, found, order=list(config.targets))
-    return _told(found)
+    told = _told(found)
+    if found.problems:
+        raise NotWhole("the catalog is made, but not all of it is as it was\n" + "\n".join(told))
+    return told
 
 
 async def _forget_writers(found: Survey) -> None:

@@ -165,14 +165,14 @@ def started(value: Job) -> web.Response:
 
 
 def backup(
-    value: Backup, copies: Sequence[BackupCopy] = (), *, condition: BackupCondition = _UNKNOWN_CONDITION
+    value: Backup, copies: Sequence[BackupCopy] | None = None, *, condition: BackupCondition = _UNKNOWN_CONDITION
 ) -> dict[str, Any]:
     """Return the document of a backup; with what each target has of it, if that was asked for."""
     return {
         **_pick(value, _BACKUP),
         "is_damaged": condition.is_damaged,
         "verification": _optional(_verification, condition.verification),
-        "copies": [{"target": copy.target, "state": copy.state} for copy in copies],
+        **({} if copies is None else {"copies": [{"target": copy.target, "state": copy.state} for copy in copies]}),
         "statistics": _optional(_statistics, value.statistics),
         "failure": _optional(_failure, value.failure),
     }

@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -65,7 +66,7 @@ def read(body: bytes, keyring: Keyring) -> Description:
     try:
         master_key = keyring.key(fields["master_key"])
     except KeyMissing as error:
-        raise KeyMissing(f"repository.json: {error}") from None
+        raise KeyMissing(f"repository.json, unless that was altered: {error}") from None
     secret = bytearray(_SECRET_SIZE_BYTES)
     nonce, sealed = wrapped[:NONCE_SIZE_BYTES], memoryview(wrapped)[NONCE_SIZE_BYTES:]
     try:
@@ -106,6 +107,10 @@ def _parsed(body: bytes) -> dict[str, Any]:
         raise CorruptObject(f"repository.json: fields {sorted(fields)}, expected {sorted(_FIELDS)}")
     if not isinstance(fields["master_key"], str):
         raise CorruptObject(f"repository.json: field master_key: {fields['master_key']!r}, expected a string")
+    if re.fullmatch(r"[0-9a-f]{16}", fields["master_key"]) is None:
+        raise CorruptObject(
+            f"repository.json: field master_key: {fields['master_key']!r}, expected 16 hexadecimal digits"
+        )
     if _canonical(fields) != body:
         raise CorruptObject("repository.json is not in its canonical form: it was altered")
     return fields

@@ -35,7 +35,7 @@ class Keyring:
         if wanted not in self._keys:
             raise KeyMissing(
                 f"master key {wanted} is missing: {self._origin} holds {', '.join(self._keys)}\n"
-                "HINT: add the line of that key from your copy of the key file"
+                "HINT: bring that key here from your copy: backupd key import FILE"
             )
         return self._keys[wanted]
 
@@ -57,7 +57,7 @@ def load(path: Path) -> Keyring:
     except FileNotFoundError:
         raise KeyMissing(
             f"{path}: the master key file is missing, and without it no backup can be read\n"
-            "HINT: put your copy of it back; a new one cannot open what the old one sealed"
+            "HINT: put your copy of it back, or backupd key import FILE; a new one cannot open what the old one sealed"
         ) from None
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from backupd.errors import CorruptObject, RepositoryMismatch
+from backupd.errors import CorruptObject, KeyMismatch, KeyMissing, RepositoryMismatch
 from backupd.repository import layout
 from backupd.repository.keyring import Keyring
 from backupd.repository.manifest import Manifest
@@ -55,10 +55,10 @@ async def survey(targets: Mapping[str, Target], keyring: Keyring, *, project: st
         for owner, is_encrypted in owners:
             prefix = layout.prefix(owner, is_encrypted=is_encrypted)
             store = Prefix(target, prefix)
-            repository = await _repository(found, name, store, keyring, is_encrypted=is_encrypted)
+            repository = await _repository(found, name, prefix, store, keyring, is_encrypted=is_encrypted)
             if repository is not None:
                 found.repositories[name, owner, is_encrypted] = repository
-                await _manifests(found, name, owner, repository)
+                await _manifests(found, name, owner, prefix, repository)
             elif await _has_manifests(store):
                 found.problems.append(f"target {name}: {prefix} has backups, and nothing that tells how to read them")
     _check_alike(found)
@@ -66,8 +66,9 @@ async def survey(targets: Mapping[str, Target], keyring: Keyring, *, project: st
 
 
 async def _repository(
-    found: Survey, name: str, store: Target, keyring: Keyring, *, is_encrypted: bool
+    found: Survey, name: str, prefix: str, store: Target, keyring: Keyring, *, is_encrypted: bool
 ) -> Repository | None:
+    where = f"target {name}: {prefix}"
     for key in (layout.REPOSITORY, layout.PREVIOUS):
         try:
             body = await store.get(key)
@@ -75,7 +76,9 @@ async def _repository(
         except ObjectNotFound:
             continue
         except (CorruptObject, UnknownFormat) as error:
-            found.problems.append(f"target {name}: {error}")
+            found.problems.append(f"{where}{error}")
+        except (KeyMissing, KeyMismatch) as error:
+            raise type(error)(f"{where}{error}") from error
     return None
 
 
@@ -85,12 +88,12 @@ async def _has_manifests(store: Target) -> bool:
     return False
 
 
-async def _manifests(found: Survey, name: str, project: str, repository: Repository) -> None:
+async def _manifests(found: Survey, name: str, project: str, prefix: str, repository: Repository) -> None:
     async for backup_id in repository.backup_ids():
         try:
             manifest = await repository.manifest(backup_id)
         except (CorruptObject, UnknownFormat) as error:
-            found.problems.append(f"target {name}: {error}")
+            found.problems.append(f"target {name}: {prefix}{error}")
             continue
         if manifest is not None:
             published = Published(project, repository.is_encrypted, manifest, [])

@@ -118,9 +118,10 @@ def test_p3_tell_rebuild_names_backups_that_nothing_tells_how_to_read(place: Pla
     for target in (place.target, place.root / "second"):
         (target / "default/encrypted/repository.json").unlink()
     done = rebuild(place)
-    assert "1 backups of 1 volumes" in done.stdout
+    assert done.returncode == 1
+    assert "1 backups of 1 volumes" in done.stderr
     for name in ("local", "second"):
-        assert f"PROBLEM: target {name}: default/encrypted/ has backups" in done.stdout
+        assert f"PROBLEM: target {name}: default/encrypted/ has backups" in done.stderr
 
 
 async def test_p6_rebuild_never_touches_a_catalog(place: Place) -> None:
@@ -157,9 +158,21 @@ async def test_p6_rebuild_names_a_manifest_that_is_damaged(place: Place) -> None
     (manifest,) = (place.target / "default/plain/manifests").iterdir()
     flip(manifest, 80)
     done = rebuild(place)
-    assert done.returncode == 0
-    assert f"PROBLEM: target local: manifests/{manifest.name}" in done.stdout
-    assert "2 backups of 1 volumes" in done.stdout
+    assert done.returncode == 1
+    assert f"PROBLEM: target local: default/plain/manifests/{manifest.name}" in done.stderr
+    assert "2 backups of 1 volumes" in done.stderr
+    assert (place.root / "state" / "catalog.db").exists()
+
+
+def test_p7_closed_rebuild_names_where_a_key_is_missing(place: Place) -> None:
+    lose_catalog(place)
+    path = place.target / "default/encrypted/repository.json"
+    body = json.loads(path.read_bytes())
+    path.write_bytes(path.read_bytes().replace(body["master_key"].encode(), b"0" * 16))
+    done = rebuild(place)
+    assert done.returncode == 1
+    assert "target local: default/encrypted/repository.json, unless that was altered: master key 0000" in done.stderr
+    assert "backupd key import FILE" in done.stderr
 
 
 def backupctl(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -197,6 +210,24 @@ async def test_p3_tell_an_offline_restore_names_what_is_damaged(
     assert await offline([*shared, "--allow-damaged"]) == 0
     assert "DAMAGED: zeros stand in bytes 0 to" in capsys.readouterr().out
     assert len(to.read_bytes()) == len(LATER)
+
+
+async def test_p3_tell_an_offline_restore_takes_no_older_backup_for_the_latest(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shared = ["--from", f"file://{place.target}", "--key", str(place.root / "state" / "master.key")]
+    assert await offline(["list", *shared, "--json"]) == 0
+    of_web = [one for one in json.loads(capsys.readouterr().out) if one["volume"] == "web"]
+    latest, older = (one["id"] for one in of_web)
+    flip(place.target / "default/encrypted/manifests" / latest, 80)
+    to = place.restores / "web"
+    assert await offline(["restore", *shared, "--volume", "web", "--to", str(to)]) == 1
+    error = capsys.readouterr().err
+    assert "which backup is the latest is not certain; expected --backup" in error
+    assert f"default/encrypted/manifests/{latest}" in error
+    assert not to.exists()
+    assert await offline(["list", *shared]) == 1
+    assert await offline(["restore", *shared, "--backup", older, "--to", str(to)]) == 0
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,12 @@ async def test_a_backup_is_started_and_its_job_shown(with_volume: Served) -> Non
     status, started = await with_volume.post("/v1/backups", {"volume": "disk"})
     backup, job = started["backup"], started["job"]
     assert (status, backup["state"], job["state"]) == (202, "creating", "queued")
-    assert await with_volume.get(f"/v1/backups/{backup['id']}") == {**backup, "hold": None, "taken_with": []}
+    assert await with_volume.get(f"/v1/backups/{backup['id']}") == {
+        **backup,
+        "copies": [],
+        "hold": None,
+        "taken_with": [],
+    }
     assert await with_volume.get("/v1/backups?volume=disk") == [backup]
     shown = await with_volume.get(f"/v1/jobs/{job['id']}")
     assert shown == {**job, "attempts": [], "result": None}
