@@ -28,7 +28,7 @@ restores = ["{root}"]
 url = "file://{root}/target"
 """
 _POLL_S = 0.25  # Seldom, because answering costs the daemon CPU; times come from the job itself.
-_START_TIMEOUT_S = 30.0
+_START_TIMEOUT_S = 60.0
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -60,22 +60,31 @@ class Daemon:
         command = [sys.executable, "-m", *self._module, "serve", "--config", str(self._config)]
         with (self._root / "daemon.log").open("wb") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
-        deadline_s = time.monotonic() + _START_TIMEOUT_S
-        while True:
-            try:
-                self.get("/healthz")
-            except OSError:
-                if time.monotonic() > deadline_s or self._process.poll() is not None:
-                    raise RuntimeError((self._root / "daemon.log").read_text()) from None
-                time.sleep(_POLL_S)
-            else:
-                return self
+        try:
+            self._wait_for_an_answer()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._process.send_signal(signal.SIGTERM)
         self._process.wait()
+
+    def _wait_for_an_answer(self) -> None:
+        deadline_s = time.monotonic() + _START_TIMEOUT_S
+        while True:
+            try:
+                self.get("/healthz")
+            except OSError:
+                if time.monotonic() > deadline_s or self._process.poll() is not None:
+                    said = (self._root / "daemon.log").read_text()
+                    raise RuntimeError(f"the daemon did not answer within {_START_TIMEOUT_S:g} s: {said}") from None
+                time.sleep(_POLL_S)
+            else:
+                return
 
     @property
     def pid(self) -> int:

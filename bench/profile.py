@@ -1,6 +1,6 @@
 """Where the daemon's processor time goes: ``perf`` over a backup, an increment, a verification and a restore, as text.
 
-``python -m bench.profile [--image PATH] > docs/profile.txt``. Needs perf and the right to use it.
+``python -m bench.profile [--image PATH] > docs/performance/profile.txt``. Needs perf and the right to use it.
 """
 
 from __future__ import annotations

@@ -122,7 +122,7 @@ def measured_more(name: str, place: Path, *, is_small: bool) -> dict[str, float]
         try:
             found = MEASURES[name](root, is_small)
         except (Missing, OSError, RuntimeError) as error:
-            print(f"{name} failed: {error}", flush=True)
+            print(f"{name} failed: {str(error) or type(error).__name__}", flush=True)
             return None
     print(f"{name}: {found}", flush=True)
     return found
@@ -152,10 +152,10 @@ def machine() -> dict[str, str | int]:
     }
 
 
-def _names(parser: argparse.ArgumentParser, asked: str, known: Iterable[str]) -> list[str]:
+def _names(parser: argparse.ArgumentParser, option: str, asked: str, known: Iterable[str]) -> list[str]:
     names = [name for name in asked.split(",") if name]
     if unknown := set(names) - set(known):
-        parser.error(f"{','.join(sorted(unknown))}: expected some of {','.join(known)}, or nothing")
+        parser.error(f"{option} {','.join(sorted(unknown))}: expected some of {','.join(known)}, or nothing")
     return names
 
 
@@ -172,12 +172,14 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path, help="the results; default: SIZE.json in that place")
     options = parser.parse_args()
+    if options.rounds < 1:
+        parser.error(f"--rounds {options.rounds}: expected 1 or more; --only '' measures no tool")
     place = options.place.resolve()
-    names = _names(parser, options.only, TOOLS)
-    more = _names(parser, options.measures, MEASURES)
+    names = _names(parser, "--only", options.only, TOOLS)
+    more = _names(parser, "--measures", options.measures, MEASURES)
     path = options.json or place / f"{options.size}.json"
     found = results.load(path, options.size)
-    stages = images.ready(place / "images" / options.size, options.size)
+    stages = images.ready(place / "images" / options.size, options.size) if names else []
     if not options.add:
         found.without(TOOLS[name].name for name in names)
     found.machine = machine()

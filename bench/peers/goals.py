@@ -103,15 +103,15 @@ def _sparse(found: Mapping[str, float]) -> Iterator[Verdict]:
 
 def _volumes(found: Mapping[str, float]) -> Iterator[Verdict]:
     count = f"{found['count']:g} volumes at once"
-    yield Verdict("time in terms of one at a time", found["together_s"] / found["one_by_one_s"], 1 / 0.95, "", count)
-    yield Verdict("spread of their times around the median", found["unfairness"], 0.10, "", count)
+    yield Verdict("time together / one by one", found["together_s"] / found["one_by_one_s"], 1 / 0.95, "", count)
+    yield Verdict("slowest / median, less 1", found["unfairness"], 0.10, "", count)
 
 
 def _latency(found: Mapping[str, float]) -> Iterator[Verdict]:
     basis = "50 ms more for each request to S3"
-    yield Verdict("full: time in terms of that without", found["full_slow_s"] / found["full_s"], 1 / 0.8, "", basis)
+    yield Verdict("full: time with / without", found["full_slow_s"] / found["full_s"], 1 / 0.8, "", basis)
     slower = found["restore_slow_s"] / found["restore_s"]
-    yield Verdict("restore: time in terms of that without", slower, 1 / 0.7, "", basis)
+    yield Verdict("restore: time with / without", slower, 1 / 0.7, "", basis)
 
 
 _COSTS = {"cpu_s": "CPU", "wall_s": "wall"}

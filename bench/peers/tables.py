@@ -34,13 +34,16 @@ def of_goals(verdicts: Iterable[Verdict]) -> str:
 
 
 def short(verdicts: Sequence[Verdict]) -> str:
-    """Return what fell short, a line each."""
-    lines = [
-        f"- {v.measure}: {_number(v.reached)} instead of {_number(v.limit)} {v.unit} ({v.basis})"
-        for v in verdicts
-        if not v.is_met
-    ]
-    return "\n".join(lines) or "All goals are met."
+    """Return what fell short, a line each. Goals whose figures are missing were not judged."""
+    return "\n".join(_short(verdict) for verdict in verdicts if not verdict.is_met) or (
+        f"Of the goals, {len(verdicts)} could be judged, and none fell short."
+    )
+
+
+def _short(verdict: Verdict) -> str:
+    unit = f" {verdict.unit}" if verdict.unit else ""
+    basis = f" ({verdict.basis})" if verdict.basis else ""
+    return f"- {verdict.measure}: {_number(verdict.reached)} instead of {_number(verdict.limit)}{unit}{basis}"
 
 
 def about(results: Results) -> str:

@@ -139,7 +139,8 @@ def test_what_fell_short_is_listed_with_both_figures() -> None:
     verdict = goals.Verdict("full, CPU", 12.0, 10.0, "s", "1.1 of floor")
     assert "| full, CPU | 12.00 s | 10.00 s | 1.1 of floor | **short** |" in tables.of_goals([verdict])
     assert tables.short([verdict]) == "- full, CPU: 12.00 instead of 10.00 s (1.1 of floor)"
-    assert tables.short([]) == "All goals are met."
+    assert tables.short([goals.Verdict("objects", 2, 1, "", "")]) == "- objects: 2.00 instead of 1.00"
+    assert tables.short([]) == "Of the goals, 0 could be judged, and none fell short."
 
 
 def test_a_tool_that_cannot_verify_has_a_dash_and_one_that_failed_a_line() -> None:

@@ -8,14 +8,19 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import ParamSpec, TypeVar, TypeVarTuple, Unpack
 
+import pytest
+
 from backupd.model import Statistics
 from backupd.repository import layout
+from chunker.frame import FrameWriter
+from chunker.pack import PackWriter
 from chunker.sources.base import PointInTime
 from chunker.sources.memory import MemoryVolume
 from targets.base import Body
 from targets.memory import MemoryTarget
 from tests.support.counted_workers import THREADS, CountedWorkers
 from tests.support.rig import CountedPoint, Rig, changed, rig
+from tests.support.seen_memory import memory_given_to
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -103,6 +108,15 @@ async def test_a_span_is_read_by_one_call_into_memory_that_is_used_again() -> No
         point, _ = await backed_up(made)
         assert (point.read_calls, point.read_bytes) == (SPANS, SIZE)
         assert len(point.memory) <= THREADS
+
+
+async def test_a_chunk_is_encoded_and_packed_from_memory_that_is_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded = memory_given_to(monkeypatch, FrameWriter, "encode")
+    packed = memory_given_to(monkeypatch, PackWriter, "append")
+    async with rig(chunk_size_bytes=CHUNK) as made:
+        await backed_up(made)
+    assert 0 < len(packed) <= SPANS // 2
+    assert 0 < len(encoded) <= SPANS // 2  # Of plain bytes and of frames.
 
 
 async def test_packs_are_sent_from_memory_that_is_used_again() -> None:

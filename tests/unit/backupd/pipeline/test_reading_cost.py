@@ -15,10 +15,12 @@ from backupd.pipeline import walk
 from backupd.repository import layout
 from backupd.repository.manifest import Manifest
 from chunker.extents import Extent
+from chunker.frame import FrameReader
 from chunker.node import Pointer
 from chunker.sources.memory import MemoryVolume
 from tests.support.counted_workers import THREADS, CountedWorkers
 from tests.support.rig import Rig, rig
+from tests.support.seen_memory import memory_given_to
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -131,6 +133,13 @@ async def test_a_span_is_one_request_for_each_pack_that_it_touches() -> None:
         # Each footer besides: its place, then itself.
         assert made.observed.counters.operations["head"] == packs
         assert made.observed.counters.operations["get"] <= SPANS + 2 * packs
+
+
+async def test_a_chunk_is_decoded_in_memory_that_is_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded = memory_given_to(monkeypatch, FrameReader, "decode")
+    async with backed_up() as (made, _, manifest):
+        await made.restore_to(manifest, Runs())
+        assert 0 < len(decoded) <= 2 * (THREADS + SPANS)  # Of frames and of runs, and of a node.
 
 
 async def test_a_restore_writes_aligned_runs_of_4_mib() -> None:
