@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from backupd.block_storage import BackupDetails, Charge
 from backupd.catalog import audits, groups, holds, rows
@@ -64,16 +64,15 @@ _HOLDERS = (
     )
     .distinct()
 )
+_COPY_JOBS = select(jobs.c.request).where(jobs.c.kind == JobKind.COPY, jobs.c.backup_id == bindparam("wanted"))
 # A replication was to bring each backup of its project that it has met, of which it names the last alone.
-_COPY_JOBS = (
-    select(jobs.c.request, backups.c.is_encrypted.label("of_backup"))
+_REPLICATIONS = (
+    select(jobs.c.request)
     .join(backups, backups.c.project == jobs.c.project)
     .where(
         backups.c.id == bindparam("wanted"),
-        or_(
-            and_(jobs.c.kind == JobKind.COPY, jobs.c.backup_id == backups.c.id),
-            jobs.c.kind == JobKind.REPLICATE,
-        ),
+        jobs.c.kind == JobKind.REPLICATE,
+        jobs.c.request["is_encrypted"].as_boolean() == backups.c.is_encrypted,
     )
 )
 _TURN = update(jobs).where(jobs.c.id == bindparam("wanted")).values(backup_id=bindparam("wanted_backup"))
@@ -196,8 +195,8 @@ def holders(connection: Connection, project: str, *, is_encrypted: bool) -> set[
 
 def copied_to(connection: Connection, backup_id: str) -> list[str]:
     """Return the targets that jobs were to copy a backup to; a job that failed may have left it there."""
-    found = connection.execute(_COPY_JOBS, {"wanted": backup_id})
-    return sorted({row.request["target"] for row in found if row.request.get("is_encrypted") in (None, row.of_backup)})
+    found = [row for query in (_COPY_JOBS, _REPLICATIONS) for row in connection.execute(query, {"wanted": backup_id})]
+    return sorted({row.request["target"] for row in found})
 
 
 def lagging_copies(connection: Connection) -> list[tuple[Backup, BackupCopy]]:

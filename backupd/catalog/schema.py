@@ -8,7 +8,7 @@ from sqlalchemy import Connection, inspect, text
 
 from backupd.errors import CatalogError
 
-HEAD = "0009"
+HEAD = "0010"
 """The newest revision in ``migrations/versions``; a test holds it to that."""
 _MIGRATIONS = Path(__file__).parent / "migrations"
 

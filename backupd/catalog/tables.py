@@ -150,6 +150,7 @@ jobs = Table(
     Column("failure_message", String),
     Index(None, "state", "created_at"),
     Index(None, "project", "created_at"),
+    Index(None, "kind", "project"),
     Index(None, "backup_id"),
 )
 

@@ -28,6 +28,7 @@ from tests.support.builders import (
     state_of,
 )
 from tests.support.catalogs import open_catalog
+from tests.support.query_plan import plans
 from tests.support.virtual_clock import VirtualClock
 
 
@@ -249,3 +250,10 @@ async def test_backups_are_listed_newest_first_and_by_volume(catalog: Catalog) -
     assert await catalog.backups(PROJECT) == [other, second, first]
     assert await catalog.backups(PROJECT, volume.id) == [second, first]
     assert await catalog.backups("another") == []
+
+
+async def test_where_a_backup_was_to_be_copied_is_found_without_looking_at_all_jobs(catalog: Catalog) -> None:
+    backup = await add_available(catalog, await add_volume(catalog))
+    for steps in await plans(catalog, catalog.copied_to(backup.id)):
+        assert all("USING INDEX" in step for step in steps), steps
+        assert not any("ix_jobs_project_created_at" in step for step in steps), steps

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event
+from sqlalchemy import event
 
 from backupd.block_storage import Listing
+from tests.support.query_plan import plans
 from tests.support.v3 import PROJECT, V3, serve_v3
 
 
@@ -21,20 +21,8 @@ async def v3(tmp_path: Path) -> AsyncIterator[V3]:
 
 async def plan(v3: V3, listing: Listing) -> list[str]:
     """Return how SQLite goes about the last query of a page."""
-    catalog, asked = v3.world.catalog, []
-
-    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: Any) -> None:
-        asked.append((statement, parameters))
-
-    event.listen(catalog._engine, "before_cursor_execute", note)
-    await catalog.block_storage.backups(PROJECT, listing)
-    event.remove(catalog._engine, "before_cursor_execute", note)
-
-    def explain(connection: Connection) -> list[str]:
-        statement, parameters = asked[-1]
-        return [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
-
-    return await catalog._run(explain)
+    catalog = v3.world.catalog
+    return (await plans(catalog, catalog.block_storage.backups(PROJECT, listing)))[-1]
 
 
 async def test_a_page_reads_the_index_of_the_list_and_sorts_nothing(v3: V3) -> None:
