@@ -43,7 +43,7 @@ _log = logging.getLogger(__name__)
 
 
 class NotWhole(BackupdError):
-    """The catalog is there again, but without what could not be read; the message names that."""
+    """The catalog is there again, but not all of it is as it was; the message names what."""
 
 
 async def rebuild(config: Config, *, without: Collection[str] = (), forget_writers: bool = False) -> list[str]:
@@ -51,7 +51,7 @@ async def rebuild(config: Config, *, without: Collection[str] = (), forget_write
 
     ``forget_writers``: no daemon but that of the lost catalog has written to these targets, and it is gone for good.
 
-    NotWhole when it was made without what is damaged; Conflict when there is a catalog; KeyMissing without the key
+    NotWhole when it was made, but not all of it; Conflict when there is a catalog; KeyMissing without the key
     file. A target that does not answer fails it, since its backups would be unknown from then on, unless it is left
     out by name.
     """

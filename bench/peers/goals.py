@@ -104,7 +104,7 @@ def _sparse(found: Mapping[str, float]) -> Iterator[Verdict]:
 def _volumes(found: Mapping[str, float]) -> Iterator[Verdict]:
     count = f"{found['count']:g} volumes at once"
     yield Verdict("time together / one by one", found["together_s"] / found["one_by_one_s"], 1 / 0.95, "", count)
-    yield Verdict("slowest / median, less 1", found["unfairness"], 0.10, "", count)
+    yield Verdict("spread of their times around the median", found["unfairness"], 0.10, "", count)
 
 
 def _latency(found: Mapping[str, float]) -> Iterator[Verdict]:

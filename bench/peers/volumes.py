@@ -45,8 +45,8 @@ def measure(root: Path, *, count: int, size_bytes: int, at_once: int, threads: i
         "together_s": seconds_between(
             min(job["created_at"] for job in together), max(job["finished_at"] for job in together)
         ),
-        # Who began before the others had the machine for itself for a while; that is to nobody's harm.
-        "unfairness": max(times_s) / middle_s - 1,
+        "unfairness": max(abs(taken_s - middle_s) for taken_s in times_s) / middle_s,
+        "slowest": max(times_s) / middle_s,
         "memory_peak_bytes": peak_bytes,
     }
 

@@ -151,6 +151,7 @@ async def test_a_backup_is_started_and_its_job_shown(with_volume: Served) -> Non
     status, started = await with_volume.post("/v1/backups", {"volume": "disk"})
     backup, job = started["backup"], started["job"]
     assert (status, backup["state"], job["state"]) == (202, "creating", "queued")
+    assert "copies" not in backup  # Only who asks for one backup is told, as nobody else has looked.
     assert await with_volume.get(f"/v1/backups/{backup['id']}") == {
         **backup,
         "copies": [],
