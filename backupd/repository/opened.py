@@ -134,12 +134,9 @@ class Repositories:
             # Who cannot be asked may hold the repository that the others will have to be copies of.
             _explain(failure, quorum=quorum, targets=targets, is_new=not found)
             raise failure
-        if not found:
-            found[live[0]] = await self._create(names[live[0]])
+        if missing := [names[target] for target in live if target not in found]:
+            found |= await self._begin(missing, next(iter(found.values()), None))
         original = next(iter(found.values()))
-        for target in live:
-            if target not in found:
-                found[target] = await self._copy(names[target], original)
         _check_alike(found)
         await self._enlist_on([names[target] for target in live], lagging, quorum=quorum)
         members = {target: self.part_of(name) for target, name in names.items()}
@@ -332,6 +329,24 @@ class Repositories:
                     _check_alike({"this daemon": known, f"target {name.target}": _Found(body, now)})
                 return known
         return await self._find(name)
+
+    async def _begin(self, names: Sequence[RepositoryName], original: _Found | None) -> dict[str, _Found]:
+        """Make what the project has elsewhere, or a new one, the repository on some targets of one project.
+
+        One after the other, and also of targets that nobody asked for: two backups to two targets that both are a
+        project's first would else begin two repositories, of which no target could ever be a copy of the other.
+        """
+        project, is_encrypted = names[0].project, names[0].is_encrypted
+        async with self._lock(f"begin {layout.prefix(project, is_encrypted=is_encrypted)}"):
+            for target in () if original is not None else self._targets:
+                with suppress(BackupdError, TargetError, UnknownFormat):  # One that is down has no say.
+                    original = original or await self._find(RepositoryName(project, target, is_encrypted))
+            begun: dict[str, _Found] = {}
+            for name in names:
+                begun[name.target] = original = (
+                    await self._create(name) if original is None else await self._copy(name, original)
+                )
+            return begun
 
     async def _create(self, name: RepositoryName) -> _Found:
         body = new_description(self._keyring, is_encrypted=name.is_encrypted, created_at=self._clock.now().isoformat())
