@@ -90,6 +90,7 @@ def _command(directory: Path, ports: dict[str, int]) -> list[str]:
         "ip.bind": "127.0.0.1",
         "master.telemetry": "false",
         "master.volumeSizeLimitMB": 128,
+        "volume.max": 10_000,  # Each bucket has its own; the default is what fits on the disk when all are full.
         "admin.ui": "false",
         "webdav": "false",
         "s3.config": directory / "s3.json",
