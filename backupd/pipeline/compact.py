@@ -10,6 +10,8 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import xxhash
+
 from backupd.collection import Condemned
 from backupd.errors import CorruptObject
 from backupd.pipeline.budget import ByteBudget
@@ -26,9 +28,11 @@ from chunker.digest import Kind
 from chunker.errors import CorruptFrame
 from chunker.node import Pointer
 from chunker.pack import PACK_ID_SIZE_BYTES, PackEntry, PackWriter
+from targets.errors import ObjectNotFound, ShortRead, Unavailable
 
 _GAP_BYTES_MAX = 64 * 1024
 _GROUP_PACKS = 32
+_PIECE_BYTES = 1024 * 1024
 _log = logging.getLogger(__name__)
 
 
@@ -65,7 +69,10 @@ class Compactor:
             yield packs[start : start + _GROUP_PACKS]
 
     async def move(self, pack_ids: Sequence[bytes]) -> Moved:
-        """Store what lives in packs anew. Nothing refers to it before ``store_forwards``."""
+        """Store what lives in packs anew. Nothing refers to it before ``store_forwards``.
+
+        Unavailable when the target does not have afterwards what it said it stored.
+        """
         moved = Moved()
         async with (
             self._budget.lend(CHUNK_PACK_SIZE_BYTES) as chunks,
@@ -84,12 +91,24 @@ class Compactor:
         return moved
 
     async def store_forwards(self, pack_ids: Sequence[bytes], moved: Moved) -> None:
-        """Say where the frames of packs are that are about to be deleted; what was said before holds, too."""
+        """Say where the frames of packs are that are about to be deleted; what was said before holds, too.
+
+        Unavailable when the target does not have afterwards what it said it stored.
+        """
         for pack_id in pack_ids:
             if places := moved.places.get(pack_id):
-                known = await self._repository.forward(pack_id) or {}
+                known = await self._said_before(pack_id)
                 body = forward.encode(pack_id, {**known, **places})
                 await self._repository.target.put(layout.forward(pack_id), body)
+                await self._read_back(layout.forward(pack_id), memoryview(body))
+
+    async def _said_before(self, pack_id: bytes) -> Mapping[int, Place]:
+        try:
+            return await self._repository.forward(pack_id) or {}
+        except CorruptObject as error:
+            # Nothing hangs on it: the pack is still there, and all that lives in it has just been moved.
+            _log.warning("it is written anew: %s", error)
+            return {}
 
     async def _move_pack(
         self, pack_id: bytes, rooms: Mapping[Kind, memoryview], opened: dict[Kind, _Open], moved: Moved
@@ -137,11 +156,30 @@ class Compactor:
     async def _store(self, full: _Open, moved: Moved) -> None:
         body = full.writer.seal()
         await self._repository.put_pack(full.writer.pack_id, body)
+        await self._read_back(layout.pack(full.writer.pack_id), body)
         moved.stored_bytes += len(body)
         moved.entries.append((full.writer.pack_id, full.writer.entries))
         for (pack_id, offset), entry in zip(full.origins, full.writer.entries, strict=True):
             place = Place(full.writer.pack_id, entry.offset, entry.length)
             moved.places.setdefault(pack_id, {})[offset] = place
+
+    async def _read_back(self, key: str, body: memoryview) -> None:
+        """Look whether it is there, piece by piece: what it was made from, and nobody has twice, is deleted next."""
+        async with self._budget.lend(min(len(body), _PIECE_BYTES)) as piece:
+            for start in range(0, len(body), len(piece)):
+                wanted = body[start : start + len(piece)]
+                there = piece[: len(wanted)]
+                try:
+                    await self._repository.target.get_into(key, there, offset=start)
+                except (ObjectNotFound, ShortRead) as error:
+                    raise Unavailable(f"{key}: the target said that it stored it: {error}") from error
+                if not await self._workers.run(_are_equal, there, wanted):
+                    raise Unavailable(f"{key}: the target has other bytes from {start} on than it was given")
+
+
+def _are_equal(one: memoryview, other: memoryview) -> bool:
+    # By digests, since comparing two views goes byte by byte and holds the interpreter's lock.
+    return xxhash.xxh3_128_digest(one) == xxhash.xxh3_128_digest(other)
 
 
 def _check(pack_id: bytes, entries: Sequence[PackEntry], frames: Mapping[Pointer, memoryview]) -> None:

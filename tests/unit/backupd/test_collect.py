@@ -13,7 +13,8 @@ from backupd.errors import CorruptObject
 from backupd.jobs.failure import causes
 from backupd.model import CopyState, JobKind, JobState
 from backupd.repository import layout
-from targets.base import Leaving, Target
+from targets.base import Body, Leaving, Target
+from targets.errors import Unavailable
 from tests.support.builders import make_job
 from tests.support.yard import CHUNK_BYTES, Forgetful, Ghosts, Yard, yard
 
@@ -214,14 +215,59 @@ async def test_p2_keep_a_target_that_lacks_a_parent_which_is_being_deleted_gets_
     assert found == {"local": "complete", "other": "lagging"}
 
 
-async def make_compacted(place: Yard) -> None:
-    """Let the frames of a backup be where only a forward tells."""
+async def make_compactable(place: Yard) -> None:
+    """Let most of a pack be dead."""
     disk = await place.add_disk(40, seed=1)
     first = await place.back_up(disk)
     disk.memory.write(10 * CHUNK_BYTES, bytes(range(256)) * 30 * (CHUNK_BYTES // 256))
     await place.back_up(disk, first)
     await place.delete(first)
+
+
+async def make_compacted(place: Yard) -> None:
+    """Let the frames of a backup be where only a forward tells."""
+    await make_compactable(place)
     assert (await place.collect()).compacted
+
+
+class Liar(Ghosts):
+    """A target that says that it has stored what is ``lied`` about, and has not, or has stored other bytes."""
+
+    lied = ""
+    stores_other_bytes = False
+
+    async def put(self, key: str, body: Body, *, if_absent: bool = False) -> None:
+        if not self.lied or self.lied not in key:
+            await self._inner.put(key, body, if_absent=if_absent)
+        elif self.stores_other_bytes:
+            await self._inner.put(key, bytes(len(body)), if_absent=if_absent)
+
+
+@pytest.mark.parametrize("lied", [layout.PACKS, layout.FORWARDS])
+@pytest.mark.parametrize("stores_other_bytes", [False, True])
+async def test_p2_keep_a_target_that_lies_about_what_was_moved_loses_nothing(
+    tmp_path: Path, lied: str, stores_other_bytes: bool
+) -> None:
+    targets: list[Liar] = []
+
+    def lying(inner: Target) -> Target:
+        targets.append(Liar(inner))
+        return targets[-1]
+
+    async with yard(tmp_path, wrap=lying) as place:
+        await make_compactable(place)
+        for target in targets:
+            target.lied, target.stores_other_bytes = lied, stores_other_bytes
+        await place.request_collection()
+        job = await place.claim(JobKind.COLLECT)
+        with pytest.raises(Unavailable, match=r"the target (said that it stored it|has other bytes)"):
+            await place.do(job)
+        await place.end(job, JobState.FAILED)
+        await place.check()
+        for target in targets:
+            target.lied = ""
+        await place.collect()
+        await place.check()
 
 
 async def test_p2_keep_a_listing_that_shows_what_was_compacted_away_misleads_no_collection(tmp_path: Path) -> None:
