@@ -23,70 +23,100 @@ _EXTENT = struct.Struct("=QQQQQIIII")  # logical, physical, length, 2 reserved, 
 _LAST, _UNWRITTEN = 0x1, 0x800
 # Unknown, not yet allocated, compressed or encrypted, not in blocks of its own: the place says nothing about the bytes.
 _UNTOLD = 0x2 | 0x4 | 0x8 | 0x100 | 0x200 | 0x400
-_ZEROS = object()
+_ZEROS = "zeros"
+_UNKNOWN = "unknown"
+_WALKS_MAX = 5
 
 
 class MapsMoved(Exception):
-    """The file system moved the blocks of a file while they were compared."""
+    """The file system moved the blocks of a file whenever they were compared."""
 
 
-class _Piece(NamedTuple):
-    """Bytes up to ``end_bytes``; those of two files are the same if their ``place`` is."""
+class _Run(NamedTuple):
+    """Bytes up to ``end_bytes``; those of two files are the same if their ``place`` is, and is known."""
 
     end_bytes: int
-    place: object
+    place: int | str
 
 
 def differences(old: int, new: int, *, old_size_bytes: int, size_bytes: int) -> tuple[Extent, ...]:
     """Return where the open file ``new`` may differ from ``old``. OSError, or MapsMoved: ask again."""
-    digest = blake2b()
-    before = _pieces(_mapped(old, digest), size_bytes)
-    after = _pieces(_mapped(new), size_bytes)
-    found = gather(_unequal(before, after, size_bytes))
-    # Blocks that moved during the walk might have left a place that others took.
-    again = blake2b()
-    for _ in _mapped(old, again):
-        pass
-    if digest.digest() != again.digest():
-        raise MapsMoved
-    return merge((*found, between(old_size_bytes, size_bytes)))
+    for _ in range(_WALKS_MAX):
+        before, after = _Map(old, size_bytes), _Map(new, size_bytes)
+        found = gather(_unequal(before.runs(), after.runs(), size_bytes))
+        # Blocks that moved during the walk might have left a place that others took.
+        if before.is_the_same_now() and after.is_the_same_now():
+            return merge((*found, between(old_size_bytes, size_bytes)))
+    raise MapsMoved
 
 
-def _unequal(before: Iterator[_Piece], after: Iterator[_Piece], size_bytes: int) -> Iterator[Extent]:
+class _Map:
+    """Where the first ``size_bytes`` of an open file lie."""
+
+    def __init__(self, descriptor: int, size_bytes: int) -> None:
+        self._descriptor = descriptor
+        self._size_bytes = size_bytes
+        self._digest = blake2b()
+
+    def runs(self) -> Iterator[_Run]:
+        """Yield the runs, ascending, up to the size.
+
+        Neighbours in one place are one run: how a file system cuts them tells who else shares them, and changes
+        whenever it comes to free what another clone had.
+        """
+        run = _Run(0, _ZEROS)
+        for piece in self._pieces():
+            if piece.place != run.place and run.end_bytes:
+                self._digest.update(b"%d %s " % (run.end_bytes, str(run.place).encode()))
+                yield run
+            run = piece
+        self._digest.update(b"%d %s " % (run.end_bytes, str(run.place).encode()))
+        yield run
+
+    def is_the_same_now(self) -> bool:
+        """Walk again; ``runs`` was walked to its end before."""
+        now = _Map(self._descriptor, self._size_bytes)
+        for _ in now.runs():
+            pass
+        return now._digest.digest() == self._digest.digest()
+
+    def _pieces(self) -> Iterator[_Run]:
+        position = 0
+        for logical, physical, length, flags in _mapped(self._descriptor):
+            start, end = min(logical, self._size_bytes), min(logical + length, self._size_bytes)
+            if start > position:
+                yield _Run(start, _ZEROS)
+            if end > start:
+                yield _Run(end, _place(logical, physical, flags))
+                position = end
+            if end == self._size_bytes:
+                return
+        if position < self._size_bytes:
+            yield _Run(self._size_bytes, _ZEROS)
+
+
+def _place(logical: int, physical: int, flags: int) -> int | str:
+    if flags & _UNWRITTEN:
+        return _ZEROS
+    return _UNKNOWN if flags & _UNTOLD else physical - logical
+
+
+def _unequal(before: Iterator[_Run], after: Iterator[_Run], size_bytes: int) -> Iterator[Extent]:
     position = 0
-    ours = theirs = _Piece(0, _ZEROS)
+    ours = theirs = _Run(0, _ZEROS)
     while position < size_bytes:
         if ours.end_bytes <= position:
             ours = next(after)
         if theirs.end_bytes <= position:
             theirs = next(before)
         end = min(ours.end_bytes, theirs.end_bytes)
-        if end > position and ours.place != theirs.place:
+        if ours.place != theirs.place or ours.place == _UNKNOWN:
             yield between(position, end)
-        position = max(position, end)
+        position = end
 
 
-def _pieces(extents: Iterator[tuple[int, int, int, int]], size_bytes: int) -> Iterator[_Piece]:
-    """Cut the bytes up to ``size_bytes`` into pieces; the iterator is used up in any case."""
-    position = 0
-    for logical, physical, length, flags in extents:
-        start, end = min(logical, size_bytes), min(logical + length, size_bytes)
-        if start > position:
-            yield _Piece(start, _ZEROS)
-        if end > start:
-            yield _Piece(end, _place(logical, physical, flags))
-            position = end
-    yield _Piece(size_bytes, _ZEROS)
-
-
-def _place(logical: int, physical: int, flags: int) -> object:
-    if flags & _UNWRITTEN:
-        return _ZEROS
-    return object() if flags & _UNTOLD else physical - logical
-
-
-def _mapped(descriptor: int, digest: blake2b | None = None) -> Iterator[tuple[int, int, int, int]]:
-    """Yield (logical, physical, length, flags), ascending; what was yielded is also put into ``digest``."""
+def _mapped(descriptor: int) -> Iterator[tuple[int, int, int, int]]:
+    """Yield (logical, physical, length, flags), ascending."""
     position, is_last = 0, False
     while not is_last:
         batch = bytearray(_HEADER.size + _BATCH * _EXTENT.size)
@@ -96,8 +126,6 @@ def _mapped(descriptor: int, digest: blake2b | None = None) -> Iterator[tuple[in
         if not count:
             return
         told = memoryview(batch)[_HEADER.size :][: count * _EXTENT.size]
-        if digest is not None:
-            digest.update(told)
         for logical, physical, length, _, _, flags, _, _, _ in _EXTENT.iter_unpack(told):
             yield logical, physical, length, flags
             position, is_last = logical + length, bool(flags & _LAST)
