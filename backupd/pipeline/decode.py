@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from backupd.pipeline import walk
 from backupd.pipeline.budget import ByteBudget
-from backupd.pipeline.fetch import Frames, decode_named, fetch_ranges, frames_in, read_again_if_corrupt
+from backupd.pipeline.fetch import Frames, decode_named, fetch_ranges, frames_in, read_again_if_corrupt, verify_named
 from backupd.pipeline.walk import SpanPointers
 from backupd.pipeline.workers import Kits, Workers
 from backupd.repository.manifest import Manifest
@@ -16,7 +16,7 @@ from backupd.repository.ranges import Range, coalesce
 from backupd.repository.repository import Repository
 from chunker.digest import Kind
 from chunker.frame import FrameReader
-from chunker.node import Slots
+from chunker.node import Pointer, Slots
 from chunker.tree import LoadNodes, Tree
 
 # Cut by what is fetched, so that there are few spans where much is compressed. Chunks of 8 MiB that are not still fit.
@@ -53,7 +53,7 @@ class Cut(NamedTuple):
 
 
 class _Kit(NamedTuple):
-    """What one thread decodes with; ``plain`` has room for one run."""
+    """What one thread decodes with; ``plain`` has room for one run, and is empty where runs are not handed on."""
 
     reader: FrameReader
     plain: memoryview
@@ -70,7 +70,7 @@ class SpanDecoder:
         *,
         cut: Cut,
         kits: Sequence[_Kit],
-        write: WriteRun,
+        write: WriteRun | None,
     ) -> None:
         self._repository = repository
         self._workers = workers
@@ -105,11 +105,14 @@ class SpanDecoder:
     def _decode(self, span: SpanPointers, ranges: Sequence[Range], stored: memoryview) -> int:
         frames = frames_in(ranges, stored)
         with self._kits.lend() as kit:
+            if self._write is None:
+                return sum(self._verify_chunk(index, pointer, frames, kit) for index, pointer in span.items())
             return sum(
-                self._decode_run(span, run, frames, kit) for run in walk.runs(span, chunks_max=self._cut.run_chunks)
+                self._decode_run(span, run, frames, kit, self._write)
+                for run in walk.runs(span, chunks_max=self._cut.run_chunks)
             )
 
-    def _decode_run(self, span: SpanPointers, run: range, frames: Frames, kit: _Kit) -> int:
+    def _decode_run(self, span: SpanPointers, run: range, frames: Frames, kit: _Kit, write: WriteRun) -> int:
         chunk_size = self._cut.chunk_size_bytes
         start = run.start * chunk_size
         plain = kit.plain[: min(run.stop * chunk_size, self._cut.size_bytes) - start]
@@ -117,20 +120,33 @@ class SpanDecoder:
             pointer = span[index]
             room = plain[place * chunk_size : (place + 1) * chunk_size]
             decode_named(kit.reader, Kind.CHUNK, pointer, frames[pointer], room)
-        self._write(start, plain)
+        write(start, plain)
         return len(plain)
+
+    def _verify_chunk(self, index: int, pointer: Pointer, frames: Frames, kit: _Kit) -> int:
+        chunk_size = self._cut.chunk_size_bytes
+        size_bytes = min(chunk_size, self._cut.size_bytes - index * chunk_size)
+        verify_named(kit.reader, Kind.CHUNK, pointer, frames[pointer], size_bytes)
+        return size_bytes
 
 
 @asynccontextmanager
 async def decoding(
-    repository: Repository, workers: Workers, budget: ByteBudget, *, cut: Cut, write: WriteRun
+    repository: Repository, workers: Workers, budget: ByteBudget, *, cut: Cut, write: WriteRun | None
 ) -> AsyncIterator[SpanDecoder]:
-    """Lend a decoder that hands runs to ``write``; its memory, a run for each thread and frames, is from ``budget``."""
+    """Lend a decoder that hands runs to ``write``, or only verifies them where nobody wants them.
+
+    Its memory, a run for each thread and frames, is from ``budget``.
+    """
     threads = workers.thread_count + workers.spare_count  # Some wait: for the disk, or for the interpreter.
     kit_count = min(threads, (budget.limit_bytes - _SPAN_STORED_BYTES_MAX) // cut.run_size_bytes)
     async with AsyncExitStack() as lent:
-        kits = [
-            _Kit(FrameReader(repository.keys), await lent.enter_async_context(budget.lend(cut.run_size_bytes)))
-            for _ in range(max(1, kit_count))
-        ]
+        kits = []
+        for _ in range(max(1, kit_count)):
+            if write is None:
+                await lent.enter_async_context(budget.hold(cut.run_size_bytes))
+                plain = memoryview(b"")
+            else:
+                plain = await lent.enter_async_context(budget.lend(cut.run_size_bytes))
+            kits.append(_Kit(FrameReader(repository.keys), plain))
         yield SpanDecoder(repository, workers, budget, cut=cut, kits=kits, write=write)

@@ -108,6 +108,14 @@ def decode_named(reader: FrameReader, kind: Kind, pointer: Pointer, stored: memo
         raise named(pointer, error) from error
 
 
+def verify_named(reader: FrameReader, kind: Kind, pointer: Pointer, stored: memoryview, plain_size_bytes: int) -> None:
+    """Verify the frame of ``pointer``; CorruptObject and UnknownFormat say where it is."""
+    try:
+        reader.verify(kind, pointer.id, stored, plain_size_bytes)
+    except (CorruptFrame, UnknownFormat) as error:
+        raise named(pointer, error) from error
+
+
 def _decode_node(reader: FrameReader, pointer: Pointer, stored: memoryview) -> bytes:
     try:
         size = frame.plain_size(stored)

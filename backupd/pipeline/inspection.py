@@ -77,10 +77,12 @@ def check_frame(kind: Kind, frame_id: bytes, stored: memoryview, reader: FrameRe
     size = frame.plain_size(stored)
     if size > PLAIN_SIZE_BYTES_MAX:
         raise CorruptFrame(f"frame of {size} plain bytes, expected at most {PLAIN_SIZE_BYTES_MAX}")
+    if kind is not Kind.NODE:
+        reader.verify(kind, frame_id, stored, size)
+        return
     plain = memoryview(bytearray(size))
     reader.decode(kind, frame_id, stored, plain)
-    if kind is Kind.NODE:
-        node.decode(plain[1] if size > 1 else 0, plain)
+    node.decode(plain[1] if size > 1 else 0, plain)
 
 
 def _inspect_description(body: memoryview) -> list[Finding]:

@@ -52,6 +52,6 @@ def _check(repository: Repository, pack_id: bytes, body: memoryview) -> None:
     for entry in entries:
         stored = body[entry.offset : entry.offset + entry.length]
         try:
-            reader.decode(entry.kind, entry.id, stored, memoryview(bytearray(frame.plain_size(stored))))
+            reader.verify(entry.kind, entry.id, stored, frame.plain_size(stored))
         except (CorruptFrame, UnknownFormat) as error:
             raise named(Pointer(entry.id, pack_id, entry.offset, entry.length), error) from error

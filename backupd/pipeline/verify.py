@@ -45,10 +45,9 @@ class VerifyPipeline:
         self._progress = progress
         self._footers: OrderedDict[bytes, _Footer] = OrderedDict()
         self._asking: defaultdict[bytes, asyncio.Lock] = defaultdict(asyncio.Lock)
-        # One chunk at a time: its plain bytes are still in the processor's cache when they are hashed.
         self._cut = Cut.of(manifest, run_size_bytes=manifest.chunk_size_bytes)
         self._nodes = NodeCache(NodeFetcher(repository, workers))
-        self._decoding = decoding(repository, workers, budget, cut=self._cut, write=_discard)
+        self._decoding = decoding(repository, workers, budget, cut=self._cut, write=None)
 
     async def run(self) -> None:
         """Return when every byte of the backup was read and is right; CorruptObject names what is not."""
@@ -102,7 +101,3 @@ class VerifyPipeline:
                 return found
         finally:
             self._asking.pop(pack_id, None)
-
-
-def _discard(offset_bytes: int, plain: memoryview) -> None:
-    """Verified bytes are all that a verification wants."""

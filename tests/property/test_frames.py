@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import struct
 
 import pytest
 import xxhash
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chunker import frame, pack
 from chunker.digest import Ids, Kind, is_zero
-from chunker.errors import CorruptFrame, CorruptPack, UnknownFormat
+from chunker.errors import ChunkerError, CorruptFrame, CorruptPack, UnknownFormat
 from chunker.frame import OVERHEAD_BYTES_MAX, Codec, FrameReader, FrameWriter
 from chunker.keys import RepositoryKeys
 from chunker.pack import PackWriter
@@ -39,8 +41,16 @@ def encoded(
 
 
 def decoded(stored: bytes, frame_id: bytes, size: int, *, kind: Kind = Kind.CHUNK) -> bytes:
+    """Decode, and see that verifying comes to the same."""
     out = bytearray(size)
-    FrameReader(KEYS).decode(kind, frame_id, memoryview(stored), memoryview(out))
+    reader = FrameReader(KEYS)
+    try:
+        reader.decode(kind, frame_id, memoryview(stored), memoryview(out))
+    except ChunkerError as error:
+        with pytest.raises(type(error)):
+            reader.verify(kind, frame_id, memoryview(stored), size)
+        raise
+    reader.verify(kind, frame_id, memoryview(stored), size)
     return bytes(out)
 
 
@@ -119,6 +129,29 @@ def test_a_chunk_does_not_pass_for_a_node() -> None:
     stored = encoded(b"node bytes in a volume")
     with pytest.raises(CorruptFrame, match="kind 1, expected 2"):
         decoded(stored, IDS.of(Kind.NODE, b"node bytes in a volume"), 22, kind=Kind.NODE)
+
+
+def compressed_elsewhere(plain: bytes, *, says_size: bool) -> bytes:
+    """Return the frame of ``plain``, not encrypted, compressed as another writer might."""
+    payload = zstandard.ZstdCompressor(write_content_size=says_size).compress(plain)
+    header = struct.pack("<BBBBII24s", 1, Kind.CHUNK, Codec.ZSTD, 0, len(plain), len(payload), bytes(24))
+    return resealed(bytearray(header + payload + bytes(8)))
+
+
+def test_a_compressed_payload_need_not_say_its_size() -> None:
+    plain = b"plain" * 100
+    stored = compressed_elsewhere(plain, says_size=False)
+    assert decoded(stored, IDS.of(Kind.CHUNK, plain), len(plain)) == plain
+
+
+@pytest.mark.parametrize("says_size", [True, False])
+@pytest.mark.parametrize("size", [499, 501])
+def test_p3_tell_a_payload_of_another_size_than_the_header_says_is_noticed(size: int, says_size: bool) -> None:
+    plain = b"plain" * 100
+    stored = bytearray(compressed_elsewhere(plain, says_size=says_size))
+    stored[4:8] = size.to_bytes(4, "little")
+    with pytest.raises(CorruptFrame):
+        decoded(resealed(stored), IDS.of(Kind.CHUNK, plain), size)
 
 
 def test_equal_bytes_never_make_equal_frames_when_encrypted() -> None:
