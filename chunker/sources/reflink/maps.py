@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -26,6 +26,8 @@ _UNTOLD = 0x2 | 0x4 | 0x8 | 0x100 | 0x200 | 0x400
 _ZEROS = "zeros"
 _UNKNOWN = "unknown"
 _WALKS_MAX = 5
+Mapped = Iterator[tuple[int, int, int, int]]
+"""(logical, physical, length, flags) of each extent of a file, ascending."""
 
 
 class MapsMoved(Exception):
@@ -39,10 +41,28 @@ class _Run(NamedTuple):
     place: int | str
 
 
-def differences(old: int, new: int, *, old_size_bytes: int, size_bytes: int) -> tuple[Extent, ...]:
+def mapped(descriptor: int) -> Mapped:
+    """Yield the extents of an open file, which are on the disk then (FS_IOC_FIEMAP, Linux's fiemap.rst)."""
+    position, is_last = 0, False
+    while not is_last:
+        batch = bytearray(_HEADER.size + _BATCH * _EXTENT.size)
+        _HEADER.pack_into(batch, 0, position, 2**64 - 1 - position, _SYNC, 0, _BATCH, 0)
+        fcntl.ioctl(descriptor, _FS_IOC_FIEMAP, batch)
+        count = _HEADER.unpack_from(batch)[3]
+        if not count:
+            return
+        told = memoryview(batch)[_HEADER.size :][: count * _EXTENT.size]
+        for logical, physical, length, _, _, flags, _, _, _ in _EXTENT.iter_unpack(told):
+            yield logical, physical, length, flags
+            position, is_last = logical + length, bool(flags & _LAST)
+
+
+def differences(
+    old: int, new: int, *, old_size_bytes: int, size_bytes: int, walk: Callable[[int], Mapped] = mapped
+) -> tuple[Extent, ...]:
     """Return where the open file ``new`` may differ from ``old``. OSError, or MapsMoved: ask again."""
     for _ in range(_WALKS_MAX):
-        before, after = _Map(old, size_bytes), _Map(new, size_bytes)
+        before, after = _Map(old, size_bytes, walk), _Map(new, size_bytes, walk)
         found = gather(_unequal(before.runs(), after.runs(), size_bytes))
         # Blocks that moved during the walk might have left a place that others took.
         if before.is_the_same_now() and after.is_the_same_now():
@@ -53,9 +73,10 @@ def differences(old: int, new: int, *, old_size_bytes: int, size_bytes: int) -> 
 class _Map:
     """Where the first ``size_bytes`` of an open file lie."""
 
-    def __init__(self, descriptor: int, size_bytes: int) -> None:
+    def __init__(self, descriptor: int, size_bytes: int, walk: Callable[[int], Mapped]) -> None:
         self._descriptor = descriptor
         self._size_bytes = size_bytes
+        self._walk = walk
         self._digest = blake2b()
 
     def runs(self) -> Iterator[_Run]:
@@ -75,14 +96,14 @@ class _Map:
 
     def is_the_same_now(self) -> bool:
         """Walk again; ``runs`` was walked to its end before."""
-        now = _Map(self._descriptor, self._size_bytes)
+        now = _Map(self._descriptor, self._size_bytes, self._walk)
         for _ in now.runs():
             pass
         return now._digest.digest() == self._digest.digest()
 
     def _pieces(self) -> Iterator[_Run]:
         position = 0
-        for logical, physical, length, flags in _mapped(self._descriptor):
+        for logical, physical, length, flags in self._walk(self._descriptor):
             start, end = min(logical, self._size_bytes), min(logical + length, self._size_bytes)
             if start > position:
                 yield _Run(start, _ZEROS)
@@ -113,19 +134,3 @@ def _unequal(before: Iterator[_Run], after: Iterator[_Run], size_bytes: int) -> 
         if ours.place != theirs.place or ours.place == _UNKNOWN:
             yield between(position, end)
         position = end
-
-
-def _mapped(descriptor: int) -> Iterator[tuple[int, int, int, int]]:
-    """Yield (logical, physical, length, flags), ascending."""
-    position, is_last = 0, False
-    while not is_last:
-        batch = bytearray(_HEADER.size + _BATCH * _EXTENT.size)
-        _HEADER.pack_into(batch, 0, position, 2**64 - 1 - position, _SYNC, 0, _BATCH, 0)
-        fcntl.ioctl(descriptor, _FS_IOC_FIEMAP, batch)
-        count = _HEADER.unpack_from(batch)[3]
-        if not count:
-            return
-        told = memoryview(batch)[_HEADER.size :][: count * _EXTENT.size]
-        for logical, physical, length, _, _, flags, _, _, _ in _EXTENT.iter_unpack(told):
-            yield logical, physical, length, flags
-            position, is_last = logical + length, bool(flags & _LAST)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,9 @@ from chunker.errors import InvalidAddress, SourceBusy, SourceMisconfigured, Sour
 from chunker.extents import Extent
 from chunker.sources.base import ParentPoint, Source
 from chunker.sources.freezing import frozen
-from chunker.sources.gathered import gather
 from chunker.sources.open import Sources
-from chunker.sources.reflink import maps
 from chunker.sources.reflink.clones import DIRECTORY
+from chunker.sources.reflink.maps import Mapped, MapsMoved, differences, mapped
 from chunker.sources.reflink.source import ReflinkSource
 from chunker.testing import assert_covers, opened, read
 from tests.support.api import CHUNK_SIZE_BYTES
@@ -60,35 +60,6 @@ def clones(image: Path) -> list[Path]:
     return [path for path in (image.parent / DIRECTORY).iterdir() if path.name != "id"]
 
 
-def then(happens: Callable[[], None], times: int = 1000) -> Callable[[Iterable[Extent]], list[Extent]]:
-    """Return what gathers extents, and after which something ``happens``, ``times`` times."""
-    left = iter(range(times))
-
-    def gather_then(extents: Iterable[Extent]) -> list[Extent]:
-        gathered = list(gather(extents))
-        if next(left, None) is not None:
-            happens()
-        return gathered
-
-    return gather_then
-
-
-def shared_no_more(clone: Path) -> None:
-    clone.write_bytes(b"")
-    os.sync()
-
-
-def moved(path: Path) -> None:
-    """Give a file other blocks with the same bytes, as a defragmentation does."""
-    before = path.stat()
-    copy = path.with_name(f"{path.name}-{random.randbytes(8).hex()}")
-    copy.write_bytes(path.read_bytes())
-    with copy.open("rb") as there, path.open("r+b") as file:
-        fcntl.ioctl(file, FICLONE, there.fileno())
-        os.fsync(file.fileno())
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-
-
 def committed(source: Source) -> ParentPoint:
     with opened(source) as point:
         point.commit()
@@ -118,33 +89,6 @@ class TestClones:
         with opened(ReflinkSource(image)) as point:
             assert_covers(point, parent, Extent(5, 7))
             assert point.changed_since(parent).extents == (Extent(0, 4096),)
-
-    def test_who_else_shares_the_blocks_may_change_while_clones_are_compared(
-        self, image: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """XFS frees what a deleted clone had some time later, and tells extents apart by whether they are shared."""
-        parent = committed(ReflinkSource(image))
-        committed_clone = clones(image)[0]
-        with opened(ReflinkSource(image)):
-            (third,) = set(clones(image)) - {committed_clone}
-        offsets = range(0, len(CONTENT), 8192)
-        for offset_bytes in offsets:
-            write(image, offset_bytes, b"changed")
-        with opened(ReflinkSource(image)) as point:
-            monkeypatch.setattr(maps, "gather", then(lambda: shared_no_more(third)))
-            assert point.changed_since(parent).extents == tuple(Extent(offset_bytes, 4096) for offset_bytes in offsets)
-
-    def test_blocks_that_moved_while_clones_were_compared_are_looked_at_again(
-        self, image: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        parent = committed(ReflinkSource(image))
-        write(image, 5, b"changed")
-        with opened(ReflinkSource(image)) as point:
-            clone = clones(image)[0]
-            monkeypatch.setattr(maps, "gather", then(lambda: moved(clone), times=1))
-            assert_covers(point, parent, Extent(5, 7))
-            monkeypatch.setattr(maps, "gather", then(lambda: moved(clone)))
-            assert "moved blocks while clones were compared" in str(point.changed_since(parent).reason)
 
     def test_a_commit_removes_what_crashes_left_behind(self, image: Path) -> None:
         for _ in range(3):
@@ -201,6 +145,64 @@ class TestClones:
                 assert "was read as a plain file: its file system cannot clone files" in str(changes.reason)
         finally:
             shutil.rmtree(directory)
+
+
+class TestMaps:
+    """Two clones are compared while something happens to them."""
+
+    @pytest.fixture
+    def old(self, image: Path) -> Path:
+        return cloned(image, image.with_name("old"))
+
+    def test_who_else_shares_the_blocks_may_change(self, image: Path, old: Path) -> None:
+        """XFS frees what a deleted clone had some time later, and tells extents apart by whether they are shared."""
+        third = cloned(image, image.with_name("third"))
+        offsets = range(0, len(CONTENT), 8192)
+        for offset_bytes in offsets:
+            write(image, offset_bytes, b"changed")
+        told = compared(old, image, happens=lambda: shares_no_more(third), when=lambda walk: walk == 2)
+        assert told == tuple(Extent(offset_bytes, 4096) for offset_bytes in offsets)
+
+    def test_blocks_that_moved_are_looked_at_again(self, image: Path, old: Path) -> None:
+        write(image, 5, b"changed")
+        assert compared(old, image, happens=lambda: move(old), when=lambda walk: walk == 2) == (WHOLE,)
+
+    def test_blocks_that_never_stay_cannot_be_compared(self, image: Path, old: Path) -> None:
+        with pytest.raises(MapsMoved):
+            compared(old, image, happens=lambda: move(old), when=lambda walk: walk % 3 == 2)
+
+
+def compared(old: Path, new: Path, *, happens: Callable[[], None], when: Callable[[int], bool]) -> tuple[Extent, ...]:
+    """Return where two files differ, while something ``happens`` before some of the walks over their maps."""
+    walks = itertools.count()
+
+    def walk(descriptor: int) -> Mapped:
+        if when(next(walks)):
+            happens()
+        yield from mapped(descriptor)
+
+    with old.open("rb") as one, new.open("rb") as other:
+        return differences(
+            one.fileno(), other.fileno(), old_size_bytes=len(CONTENT), size_bytes=len(CONTENT), walk=walk
+        )
+
+
+def cloned(path: Path, clone: Path) -> Path:
+    with path.open("rb") as file, clone.open("r+b" if clone.exists() else "xb") as there:
+        fcntl.ioctl(there, FICLONE, file.fileno())
+    return clone
+
+
+def shares_no_more(clone: Path) -> None:
+    clone.write_bytes(b"")
+    os.sync()
+
+
+def move(path: Path) -> None:
+    """Give a file other blocks with the same bytes, as a defragmentation does."""
+    copy = path.with_name(f"{path.name}-{random.randbytes(8).hex()}")
+    copy.write_bytes(path.read_bytes())
+    cloned(copy, path)
 
 
 class TestFreezing:
