@@ -146,13 +146,20 @@ async def _pieces(*pieces: bytes) -> AsyncIterator[bytes]:
 
 
 class RadosLean:
-    """A bare loop over the binding: no event loop takes part, which stands still meanwhile."""
+    """A bare loop over the binding: no event loop takes part, which stands still meanwhile. Creates exclusively."""
 
-    def __init__(self, pool: Any) -> None:
+    def __init__(self, binding: Any, pool: Any) -> None:
+        self._binding = binding
         self._pool = pool
 
     async def put_all(self, keys: Sequence[str], body: bytes, *, concurrency: int) -> None:
-        self._all(keys, concurrency, lambda key, ended: self._pool.aio_write_full(key, body, oncomplete=ended))
+        def put(key: str, ended: Callable[..., None]) -> None:
+            with self._binding.WriteOpCtx() as op:
+                op.new(self._binding.LIBRADOS_CREATE_EXCLUSIVE)
+                op.write_full(body)
+                self._pool.operate_aio_write_op(op, key, ended)
+
+        self._all(keys, concurrency, put)
 
     async def get_all(self, keys: Sequence[str], size_bytes: int, *, concurrency: int) -> None:
         self._all(keys, concurrency, lambda key, ended: self._pool.aio_read(key, size_bytes, 0, ended), size_bytes)
@@ -187,7 +194,7 @@ async def rados(conf: Path, pool: str, namespace: str) -> AsyncIterator[LeanClie
     try:
         with cluster.open_ioctx(pool) as opened:
             opened.set_namespace(namespace)
-            yield RadosLean(opened)
+            yield RadosLean(binding, opened)
     finally:
         cluster.shutdown()
 

@@ -15,6 +15,8 @@ T = TypeVar("T")
 Completed = Callable[..., None]
 # Sends a request that calls back when it has ended; raises an error of the binding if it was refused.
 Submit = Callable[[Completed], object]
+# What is to become, in a thread of librados, of the result and of what was found; what it returns counts as found.
+Take = Callable[[int, Any], Any]
 
 
 class Ending(asyncio.Future[T]):
@@ -49,13 +51,19 @@ class Completions:
         ending.add_done_callback(self._pending.discard)
         return ending
 
-    def submit(self, ending: Ending[Outcome], submit: Submit) -> None:
+    def submit(self, ending: Ending[Outcome], submit: Submit, take: Take | None = None) -> None:
         """Submit the request. May run in any thread; what goes wrong is the outcome."""
         loop = ending.get_loop()
 
         def completed(completion: Any, found: Any = None, *_: object) -> None:
+            result = completion.get_return_value()
             with suppress(RuntimeError):  # The loop was closed without waiting for us; nobody wants to know.
-                loop.call_soon_threadsafe(ending.set_result, Outcome(completion.get_return_value(), found))
+                try:
+                    outcome = Outcome(result, found if take is None else take(result, found))
+                except Exception as error:  # noqa: BLE001 - whatever it is, who waits must get it
+                    loop.call_soon_threadsafe(ending.set_exception, error)
+                else:
+                    loop.call_soon_threadsafe(ending.set_result, outcome)
 
         try:
             submit(completed)

@@ -9,7 +9,7 @@ from typing import Any
 
 from targets.rados.completions import Completed, Outcome, Submit, all_of
 from targets.rados.connection import Connection
-from targets.rados.copies import LARGE_BYTES, as_bytes
+from targets.rados.copies import LARGE_BYTES, as_bytes, fill
 from targets.rados.failures import CHANGED, failure
 from targets.rados.parts import ATTRIBUTE, Split
 from targets.rados.session import Found, Session
@@ -103,16 +103,32 @@ class Objects:
             await self._check_pool()
         return sizes
 
-    async def read(self, doing: str, name: str, offset: int, length: int) -> bytes | None:
-        """Return ``length`` bytes, fewer if the object ends before, none of a split one; None if it is absent."""
+    async def read(
+        self, doing: str, name: str, offset: int, length: int, room: memoryview | None = None
+    ) -> bytes | memoryview | None:
+        """Return ``length`` bytes, fewer if the object ends before, none of a split one; None if it is absent.
+
+        What is exactly as long as ``room`` is put there, and ``room`` returned.
+        """
         session = await self._connection.session()
-        outcome = await self._connection.start(lambda completed: session.pool.aio_read(name, length, offset, completed))
+
+        def take(result: int, content: bytes) -> bytes | memoryview:
+            if room is None or result != room.nbytes:
+                return content
+            with room[:] as held:  # Whoever waits cannot take the memory away meanwhile, whatever becomes of it.
+                fill(held, content)
+            return room
+
+        # It is taken where it arrives: there it is in the cache, and the binding's bytes can go at once.
+        outcome = await self._connection.start(
+            lambda completed: session.pool.aio_read(name, length, offset, completed), take=take
+        )
         if outcome.result == -errno.ENOENT:
             await self._check_pool()
             return None
         _check(outcome.result, doing)
-        content: bytes = outcome.found
-        return content[: outcome.result]  # When nothing came, the rest is no content.
+        content: bytes | memoryview = outcome.found
+        return content if content is room else content[: outcome.result]  # When nothing came, the rest is no content.
 
     async def _write(self, name: str, build: Callable[[Any], None], size_bytes: int) -> int:
         session = await self._connection.session()

@@ -11,7 +11,6 @@ from targets.keys import is_key, validate_key, validate_prefix
 from targets.parallel import each
 from targets.rados import binding, librados
 from targets.rados.connection import Connection
-from targets.rados.copies import LARGE_BYTES, fill
 from targets.rados.objects import NOTHING, Objects
 from targets.rados.options import Namespace, RadosOptions
 from targets.rados.parts import PARTS, Split
@@ -56,8 +55,8 @@ class RadosTarget:
         check_range(key, offset=offset, length=length)
         for _ in range(_ATTEMPTS_MAX):
             found = await self._read(key, offset, length)
-            if isinstance(found, bytes):
-                return found
+            if not isinstance(found, Split):
+                return bytes(found)
             room = bytearray(range_end(key, found.size_bytes, offset=offset, length=length) - offset)
             if await self._fill(key, found, memoryview(room), offset):
                 return bytes(room)
@@ -68,9 +67,8 @@ class RadosTarget:
         with flat_view(buffer) as room:
             check_range(key, offset=offset, length=room.nbytes)
             for _ in range(_ATTEMPTS_MAX):
-                found = await self._read(key, offset, room.nbytes)
-                if isinstance(found, bytes):
-                    await self._copy(room, found)
+                found = await self._read(key, offset, room.nbytes, room)
+                if not isinstance(found, Split):
                     return
                 range_end(key, found.size_bytes, offset=offset, length=room.nbytes)
                 if await self._fill(key, found, room, offset):
@@ -212,8 +210,12 @@ class RadosTarget:
         await each([key for key, size_bytes in sizes.items() if size_bytes == 0], measure, at_a_time=LOOKS_MAX)
         return sizes
 
-    async def _read(self, key: str, offset: int, length: int | None) -> bytes | Split:
+    async def _read(
+        self, key: str, offset: int, length: int | None, room: memoryview | None = None
+    ) -> bytes | memoryview | Split:
         """Return a range in one request, so that all of it is of one object; or how the object is split.
+
+        ``room`` is for all of the range, and is returned if that is there now.
 
         A head has no content: whatever has some is not split, and what gives less than was asked for ends there.
         """
@@ -221,11 +223,11 @@ class RadosTarget:
         wanted_bytes = _READ_BYTES_MAX if length is None else max(length, 1)
         asked_bytes = min(wanted_bytes, (await self._connection.session()).part_bytes + 1)
         for _ in range(_ATTEMPTS_MAX):
-            content = await self._objects.read(doing, key, offset, asked_bytes)
+            content = await self._objects.read(doing, key, offset, asked_bytes, room)
             if content is None:
                 raise _not_found(key)
             if len(content) == wanted_bytes:
-                return content[:length]
+                return content if length != 0 else b""
             if len(content) == asked_bytes:  # It was written with larger parts than ours.
                 asked_bytes = min(wanted_bytes, 2 * asked_bytes)
                 continue
@@ -247,22 +249,16 @@ class RadosTarget:
         doing = f"get {key}"
         filled = 0
         for piece in split.pieces(offset, room.nbytes):
-            part = await self._objects.read(doing, split.name(key, piece.number), piece.start, piece.length)
-            if part is None or len(part) < piece.length:
+            name = split.name(key, piece.number)
+            with room[filled : filled + piece.length] as place:
+                part = await self._objects.read(doing, name, piece.start, piece.length, place)
+            if part is not place:
                 now = await self._objects.look(doing, key)
                 if now is not None and now.split == split:
                     raise ShortRead(f"{key}: part {piece.number} of it is missing or too short")
                 return False
-            with room[filled : filled + piece.length] as place:
-                await self._copy(place, part)
             filled += piece.length
         return True
-
-    async def _copy(self, room: memoryview, content: bytes) -> None:
-        if len(content) < LARGE_BYTES:
-            fill(room, content)
-        else:
-            await self._connection.run(lambda: fill(room, content))
 
 
 def _not_found(key: str) -> ObjectNotFound:
