@@ -1,13 +1,15 @@
 """The leanest client of each protocol: one request an object, and nothing that a driver is for.
 
-They retry nothing, map no errors, know no ranges, bound no memory, and check nothing but the status and the
-length. Each key is another one, since the urls of keys that come again would be cached.
+They retry nothing, map no errors, know no ranges and bound no memory. They add up what the driver adds up: a
+CRC-32C or an MD5 of what is stored, the CRC-32C of what GCS gives. Each key is another one, since the urls of keys
+that come again would be cached.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import json
 import os
 import threading
@@ -23,10 +25,14 @@ import aiohttp
 import google_crc32c
 from yarl import URL
 
+from targets.gcs.checksums import told_crc32c
 from targets.s3.signing import Keys, signed
 
 CONNECTIONS_MAX = 32
 _OK = (200, 201)
+_IN_THREAD_BYTES = 1024 * 1024
+_Put = Callable[[str, bytes], Awaitable[tuple[str, URL, dict[str, str], Any]]]
+_Get = Callable[[str], tuple[URL, dict[str, str]]]
 
 
 class LeanClient(Protocol):
@@ -56,16 +62,18 @@ class HttpLean:
     def __init__(
         self,
         session: aiohttp.ClientSession,
-        put: Callable[[str, bytes], tuple[str, URL, dict[str, str], Any]],
-        get: Callable[[str], tuple[URL, dict[str, str]]],
+        put: _Put,
+        get: _Get,
+        check: Callable[[bytes, aiohttp.ClientResponse], Awaitable[None]] | None = None,
     ) -> None:
         self._session = session
         self._put = put
         self._get = get
+        self._check = check
 
     async def put_all(self, keys: Sequence[str], body: bytes, *, concurrency: int) -> None:
         async def put(key: str) -> None:
-            method, url, headers, data = self._put(key, body)
+            method, url, headers, data = await self._put(key, body)
             async with self._session.request(
                 method, url, headers=headers, data=data, skip_auto_headers=("Content-Type",)
             ) as response:
@@ -81,26 +89,31 @@ class HttpLean:
                 content = await response.read()
                 assert response.status in _OK, f"GET {url}: {response.status}"
                 assert len(content) == size_bytes, f"GET {url}: {len(content)} bytes"
+                if self._check is not None:
+                    await self._check(content, response)
 
         await for_each(keys, concurrency, get)
 
 
 @asynccontextmanager
 async def s3(bucket_url: str, keys: tuple[str, str]) -> AsyncIterator[LeanClient]:
-    """Sign the headers and leave the payload unsigned."""
+    """Sign the headers, a CRC-32C among them, and leave the payload unsigned."""
     who = Keys(access_key=keys[0], secret_key=keys[1])
 
-    def sign(method: str, key: str) -> tuple[URL, dict[str, str]]:
+    def sign(method: str, key: str, headers: dict[str, str]) -> tuple[URL, dict[str, str]]:
         url = URL(f"{bucket_url}/{key}", encoded=True)
-        return url, signed(method, url, {}, keys=who, region="us-east-1", now=datetime.now(UTC))
+        return url, signed(method, url, headers, keys=who, region="us-east-1", now=datetime.now(UTC))
+
+    async def put(key: str, body: bytes) -> tuple[str, URL, dict[str, str], Any]:
+        return "PUT", *sign("PUT", key, {"x-amz-checksum-crc32c": await _added_up(_crc32c, body)}), body
 
     async with _session() as session:
-        yield HttpLean(session, lambda key, body: ("PUT", *sign("PUT", key), body), lambda key: sign("GET", key))
+        yield HttpLean(session, put, lambda key: sign("GET", key, {}))
 
 
 @asynccontextmanager
 async def swift(auth_url: str, user: str, key: str, container: str) -> AsyncIterator[LeanClient]:
-    """Log in once."""
+    """Log in once, and send the MD5 of each body for Swift to compare."""
     async with _session() as session:
         login = {"X-Auth-User": user, "X-Auth-Key": key}
         async with session.get(auth_url, headers=login) as response:
@@ -110,16 +123,19 @@ async def swift(auth_url: str, user: str, key: str, container: str) -> AsyncIter
         def url(key: str) -> URL:
             return URL(f"{place}/{key}", encoded=True)
 
-        yield HttpLean(session, lambda key, body: ("PUT", url(key), token, body), lambda key: (url(key), token))
+        async def put(key: str, body: bytes) -> tuple[str, URL, dict[str, str], Any]:
+            return "PUT", url(key), {**token, "ETag": await _added_up(_md5, body)}, body
+
+        yield HttpLean(session, put, lambda key: (url(key), token))
 
 
 @asynccontextmanager
 async def gcs(endpoint: str, bucket: str) -> AsyncIterator[LeanClient]:
-    """Upload metadata with a CRC-32C and the body in one request; what is read is not compared."""
+    """Upload metadata with a CRC-32C and the body in one request, and compare that of what is read."""
     upload = URL(f"{endpoint}/upload/storage/v1/b/{bucket}/o?uploadType=multipart", encoded=True)
 
-    def put(key: str, body: bytes) -> tuple[str, URL, dict[str, str], Any]:
-        crc32c = base64.b64encode(google_crc32c.value(body).to_bytes(4, "big")).decode()
+    async def put(key: str, body: bytes) -> tuple[str, URL, dict[str, str], Any]:
+        crc32c = await _added_up(_crc32c, body)
         head = (
             "--B\r\nContent-Type: application/json\r\n\r\n"
             f"{json.dumps({'name': key, 'crc32c': crc32c})}\r\n"
@@ -136,8 +152,25 @@ async def gcs(endpoint: str, bucket: str) -> AsyncIterator[LeanClient]:
         name = key.replace("/", "%2F")
         return URL(f"{endpoint}/storage/v1/b/{bucket}/o/{name}?alt=media", encoded=True), {}
 
+    async def check(content: bytes, response: aiohttp.ClientResponse) -> None:
+        told = told_crc32c(response.headers.getall("X-Goog-Hash"))
+        assert await _added_up(_crc32c, content) == told, f"{response.url}: expected the CRC-32C {told}"
+
     async with _session() as session:
-        yield HttpLean(session, put, get)
+        yield HttpLean(session, put, get, check)
+
+
+async def _added_up(checksum: Callable[[bytes], str], body: bytes) -> str:
+    """Return the checksum. That of a large body is found in a thread, since the loop has others to serve."""
+    return checksum(body) if len(body) < _IN_THREAD_BYTES else await asyncio.to_thread(checksum, body)
+
+
+def _crc32c(body: bytes) -> str:
+    return base64.b64encode(google_crc32c.value(body).to_bytes(4, "big")).decode()
+
+
+def _md5(body: bytes) -> str:
+    return hashlib.md5(body, usedforsecurity=False).hexdigest()
 
 
 async def _pieces(*pieces: bytes) -> AsyncIterator[bytes]:
