@@ -223,6 +223,8 @@ async def rados(conf: Path, pool: str, namespace: str) -> AsyncIterator[LeanClie
     except ImportError as error:
         raise RuntimeError(f"{error}: the lean client of rados needs python3-rados: make setup links it") from error
     cluster = binding.Rados(conffile=str(conf))
+    # No request of a service may wait for ever. With a time-out librados does not receive into the reader's memory.
+    cluster.conf_set("rados_osd_op_timeout", "30")
     cluster.connect()
     try:
         with cluster.open_ioctx(pool) as opened:
