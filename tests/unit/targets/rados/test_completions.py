@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
-from targets.rados.completions import Ending, all_of
+import pytest
+
+from targets.rados.completions import Completions, Ending, Outcome, all_of
 
 
 async def test_task_is_cancelled_when_what_it_waits_for_has_ended_and_not_before() -> None:
@@ -37,3 +40,33 @@ async def test_all_results_come_in_order() -> None:
         endings[number].set_result(number)
     assert await all_of(endings) == [0, 1, 2]
     assert await all_of([]) == []
+
+
+@dataclass(frozen=True)
+class Completion:
+    result: int
+
+    def get_return_value(self) -> int:
+        return self.result
+
+
+async def test_what_was_found_is_taken_before_the_outcome_is_told() -> None:
+    completions = Completions(OSError)
+    ending = completions.expect()
+    completions.submit(
+        ending,
+        lambda completed: completed(Completion(3), b"abcd"),
+        take=lambda result, found: found[:result],
+    )
+    assert await ending == Outcome(3, b"abc")
+
+
+async def test_what_goes_wrong_with_taking_is_the_outcome() -> None:
+    def take(result: int, found: object) -> object:
+        raise TypeError(f"{result} of {found!r}")
+
+    completions = Completions(OSError)
+    ending = completions.expect()
+    completions.submit(ending, lambda completed: completed(Completion(3), b"abcd"), take)
+    with pytest.raises(TypeError, match="3 of b'abcd'"):
+        await ending
