@@ -31,6 +31,7 @@ from targets.s3.signing import Keys, signed
 CONNECTIONS_MAX = 32
 _OK = (200, 201)
 _IN_THREAD_BYTES = 1024 * 1024
+_THREADS = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="lean")
 _Put = Callable[[str, bytes], Awaitable[tuple[str, URL, dict[str, str], Any]]]
 _Get = Callable[[str], tuple[URL, dict[str, str]]]
 
@@ -162,7 +163,9 @@ async def gcs(endpoint: str, bucket: str) -> AsyncIterator[LeanClient]:
 
 async def _added_up(checksum: Callable[[bytes], str], body: bytes) -> str:
     """Return the checksum. That of a large body is found in a thread, since the loop has others to serve."""
-    return checksum(body) if len(body) < _IN_THREAD_BYTES else await asyncio.to_thread(checksum, body)
+    return (
+        checksum(body) if len(body) < _IN_THREAD_BYTES else await asyncio.wrap_future(_THREADS.submit(checksum, body))
+    )
 
 
 def _crc32c(body: bytes) -> str:
