@@ -1,15 +1,14 @@
-"""How often the service copies what it stores and reads, beside what the binding and librados copy."""
+"""How the service copies what it stores and reads, beside what the binding and librados copy."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from dataclasses import dataclass, field
 
 import pytest
 
-from targets.rados import Namespace, RadosOptions, RadosTarget, objects
-from targets.rados.copies import LARGE_BYTES, as_bytes, fill
+from targets.rados import Namespace, RadosOptions, RadosTarget
+from targets.rados.copies import LARGE_BYTES
 from tests.support.rados_targets import KIB
 from tests.support.servers.ceph import POOL, Ceph
 from tests.support.volumes import random_bytes
@@ -18,56 +17,34 @@ BODY = random_bytes(LARGE_BYTES + KIB)
 AT_A_TIME = 4
 
 
-@dataclass
-class Copied:
-    """What was copied: how many bytes, in which thread. The copies are made all the same."""
-
-    stored: list[tuple[int, int]] = field(default_factory=list)
-    read: list[tuple[int, int]] = field(default_factory=list)
-
-    def as_bytes(self, body: memoryview) -> bytes:
-        self.stored.append((body.nbytes, threading.get_ident()))
-        return as_bytes(body)
-
-    def fill(self, room: memoryview, content: bytes) -> None:
-        self.read.append((len(content), threading.get_ident()))
-        fill(room, content)
-
-
-@pytest.fixture
-def copied(monkeypatch: pytest.MonkeyPatch) -> Copied:
-    copied = Copied()
-    monkeypatch.setattr(objects, "as_bytes", copied.as_bytes)
-    monkeypatch.setattr(objects, "fill", copied.fill)
-    return copied
-
-
-async def test_large_objects_are_copied_once_each_way_and_never_by_the_loop(ceph: Ceph, copied: Copied) -> None:
+async def test_one_thread_copies_what_is_stored_however_much_is_stored_at_a_time(ceph: Ceph) -> None:
     target = RadosTarget(Namespace(POOL, ceph.namespace()), RadosOptions(conf=str(ceph.conf)))
-    rooms = [bytearray(len(BODY)) for _ in range(AT_A_TIME)]
+    others = {*threading.enumerate()}
     try:
         async with asyncio.TaskGroup() as group:
             for number in range(AT_A_TIME):
                 group.create_task(target.put(f"key{number}", memoryview(BODY)))
-        async with asyncio.TaskGroup() as group:
-            for number, room in enumerate(rooms):
-                group.create_task(target.get_into(f"key{number}", room))
+        # Those of librados appear when they call back.
+        ours = [thread.name for thread in {*threading.enumerate()} - others if thread.name.startswith("target-rados")]
+        assert ours == ["target-rados-copy_0"]
+        assert [await target.get(f"key{number}") for number in range(AT_A_TIME)] == [BODY] * AT_A_TIME
     finally:
         await target.aclose()
-    assert rooms == [BODY] * AT_A_TIME
-    for copies in (copied.stored, copied.read):
-        assert [size_bytes for size_bytes, _ in copies] == [len(BODY)] * AT_A_TIME
-        assert threading.get_ident() not in {thread for _, thread in copies}
-    # Memory that one thread takes and gives back is used again.
-    assert len({thread for _, thread in copied.stored}) == 1
 
 
-async def test_parts_are_copied_once_straight_to_their_place(target: RadosTarget, copied: Copied) -> None:
-    await target.put("key", BODY)
-    room = bytearray(len(BODY))
-    await target.get_into("key", room)
-    assert room == BODY
-    assert sum(size_bytes for size_bytes, _ in copied.read) == len(BODY)
+async def test_what_is_read_arrives_in_the_room_for_it_and_nobody_copies_it_again(target: RadosTarget) -> None:
+    await target.put("key", b"content")
+    buffer = bytearray(9)
+    with memoryview(buffer)[1:-1] as room:
+        assert await target._objects.read("get key", "key", 0, 7, room) is room
+    assert buffer == b"\0content\0"
+
+
+async def test_what_is_shorter_than_the_room_for_it_is_not_put_there(target: RadosTarget) -> None:
+    await target.put("key", b"content")
+    room = memoryview(bytearray(8))
+    assert await target._objects.read("get key", "key", 0, 8, room) == b"content"
+    assert room == bytes(8)
 
 
 async def test_room_that_cannot_be_written_to_is_an_error_and_no_waiting(target: RadosTarget) -> None:
