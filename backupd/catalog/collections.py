@@ -15,7 +15,7 @@ from backupd.catalog.jobs import insert_job, require_fence
 from backupd.catalog.run import Run
 from backupd.catalog.tables import backup_copies, backups, jobs
 from backupd.collection import CollectionReport, Condemned, CondemnedKind, Finding
-from backupd.model import UNFINISHED, Job, JobKind, RepositoryName
+from backupd.model import UNFINISHED, BackupState, Job, JobKind, RepositoryName
 
 _ROWS_AT_A_TIME = 1000
 PACKS = (CondemnedKind.PACK, CondemnedKind.FOREIGN)
@@ -125,6 +125,13 @@ class Collections:
             last = found[-1]
             yield [one.pack_id for one in found]
 
+    async def deleted_among(self, ids: Sequence[str]) -> set[str]:
+        """Return those of some backups that are deleted; what the catalog does not know is none of them."""
+        found = set[str]()
+        for start in range(0, len(ids), _ROWS_AT_A_TIME):
+            found |= await self._run(_deleted_among, ids[start : start + _ROWS_AT_A_TIME])
+        return found
+
     async def note_leavings(self, name: RepositoryName, digests: Sequence[str]) -> set[str]:
         """Note which leavings of writes there are now; return those that belong to nobody for certain."""
         return await self._run(condemnations.note_leavings, name, digests)
@@ -179,6 +186,11 @@ def _add_job(connection: Connection, job: Job) -> str | None:
     if other is None:
         insert_job(connection, job)
     return other
+
+
+def _deleted_among(connection: Connection, ids: Sequence[str]) -> set[str]:
+    query = select(backups.c.id).where(backups.c.id.in_(ids), backups.c.state == BackupState.DELETED)
+    return set(connection.execute(query).scalars())
 
 
 def _stored_to(connection: Connection) -> list[tuple[str, str]]:

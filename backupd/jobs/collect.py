@@ -16,6 +16,7 @@ from backupd.collection import CollectionReport, Condemned, CondemnedKind, Findi
 from backupd.errors import CorruptObject, NotFound
 from backupd.jobs.enlisting import foreign_writers, forget_writer
 from backupd.jobs.judging import first_judgement
+from backupd.jobs.late_manifests import kept_ids, remove_late
 from backupd.jobs.leavings import Leavings
 from backupd.jobs.locks import Locks
 from backupd.jobs.resources import Resources
@@ -155,6 +156,7 @@ class _Collection:
             return
         if is_sweep_only or await sweep.has_foreign_writers():
             return  # Where nothing could be deleted nothing is condemned.
+        await remove_late(self._repository, self._collections)
         self._tally.add(leavings=await self._leavings.sweep(self._name))
         if await self._condemn():
             await self._has_swept(sweep)
@@ -264,7 +266,7 @@ class _Collection:
             for is_abandoned in (False, True):
                 async for packs in self._collections.recorded_packs(self._name.project, is_abandoned=is_abandoned):
                     await workers.run(marks.add_recorded, packs, is_abandoned=is_abandoned)
-            async for backup_id in self._repository.backup_ids():
+            for backup_id in await kept_ids(self._repository, self._collections):
                 await marker.mark(backup_id)
         except BaseException:
             await workers.run(marks.close)

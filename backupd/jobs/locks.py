@@ -15,6 +15,7 @@ from pathlib import Path
 
 from backupd.collection import Condemned, CondemnedKind
 from backupd.errors import CorruptObject
+from backupd.jobs.late_manifests import kept_ids
 from backupd.jobs.resources import Resources
 from backupd.model import RepositoryName
 from backupd.pipeline.mark import Marker
@@ -94,7 +95,7 @@ class Locks:
             async for _ in marker.list_forwards():
                 pass
             is_known = True
-            async for backup_id in repository.backup_ids():
+            for backup_id in await kept_ids(repository, self._resources.catalog.collections):
                 if backup_id in let_go:
                     continue
                 yield layout.manifest(backup_id)

@@ -11,6 +11,7 @@ from backupd.collection import CollectionReport, Condemned, CondemnedKind, Findi
 from backupd.errors import CorruptObject
 from backupd.jobs.enlisting import foreign_writers, keep_spare
 from backupd.jobs.judging import Fate, last_judgement
+from backupd.jobs.late_manifests import kept_ids
 from backupd.jobs.resources import Resources
 from backupd.model import RepositoryName
 from backupd.pipeline.compact import Compactor
@@ -131,7 +132,8 @@ class Sweep:
             if await self.has_foreign_writers():  # After the snapshot and the announcement, or one could be missed.
                 return False
             if not await self._has_missed(marker, snapshot.roots, missing):
-                async for backup_id in self._repository.backup_ids():  # Those that the catalog knows nothing of.
+                # Those that the catalog knows nothing of, too.
+                for backup_id in await kept_ids(self._repository, self._collections):
                     await marker.mark(backup_id)
                 return True
         _log.warning("%s: backups are deleted faster than they can be looked at; it goes on later", self._name.target)

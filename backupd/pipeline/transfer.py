@@ -68,6 +68,7 @@ class PackTransfer:
             size_bytes = await self._source.pack_size(pack_id)
         except LostPack:
             if there_bytes is not None:
+                await self._check_there(pack_id)
                 return
             places = await self._source.forward(pack_id)
             if places is None or hops >= HOPS_MAX:
@@ -82,6 +83,17 @@ class PackTransfer:
             return (await self._destination.head(layout.pack(pack_id))).size_bytes
         except ObjectNotFound:
             return None
+
+    async def _check_there(self, pack_id: bytes) -> None:
+        """Believe a pack that the source has no more only if it is there to its end. CorruptObject.
+
+        It is not deleted here: nobody has looked whether other backups there need what there is of it.
+        """
+        try:
+            await self._source.through(self._destination).footer(pack_id)
+        except CorruptObject as error:
+            error.add_note("that is what the destination has of it: collect that target, and copy again")
+            raise
 
     async def _bring_moved(self, pack_id: bytes, places: Forward, hops: int) -> None:
         for moved_to in dict.fromkeys(place.pack for place in places.values()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -36,6 +37,11 @@ class LocalFiles:
     def write(self, descriptor: int, body: memoryview) -> int:
         return os.write(descriptor, body)
 
+    def set_direct(self, descriptor: int, *, is_direct: bool) -> None:
+        """Let writes pass by the page cache, or no longer (O_DIRECT, open(2))."""
+        flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_DIRECT if is_direct else flags & ~os.O_DIRECT)
+
     def pread(self, descriptor: int, length: int, offset: int) -> bytes:
         return os.pread(descriptor, length, offset)
 
@@ -63,6 +69,9 @@ class UnsyncedFiles(LocalFiles):
 
     def fsync(self, descriptor: int) -> None:
         """Leave it to the system when to write."""
+
+    def set_direct(self, descriptor: int, *, is_direct: bool) -> None:
+        """Leave writes to the page cache, which does not wait for the disk."""
 
 
 _BY_ERRNO: dict[int, type[TargetError]] = {

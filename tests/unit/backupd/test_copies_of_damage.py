@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from backupd.errors import CorruptObject
+from backupd.jobs.failure import failure_of
 from backupd.model import JobKind, JobState
 from backupd.repository import layout
 from targets.base import Target
 from targets.memory import MemoryTarget
 from tests.support.builders import PROJECT, make_job
-from tests.support.yard import yard
+from tests.support.yard import CHUNK_BYTES, yard
 
 
 class Rotting:
@@ -50,6 +51,35 @@ async def test_p3_tell_a_pack_that_is_there_by_half_is_copied_anew(
         else:
             await place.copy(backup, "other")
         assert {key: await there.get(key) for key in packs} == packs
+
+
+@pytest.mark.parametrize("kind", [JobKind.COPY, JobKind.REPLICATE])
+async def test_p3_tell_a_pack_that_is_there_by_half_is_not_believed_when_its_original_was_compacted_away(
+    tmp_path: Path, kind: JobKind
+) -> None:
+    async with yard(tmp_path) as place:
+        disk = await place.add_disk(40, seed=1)
+        first = await place.back_up(disk)
+        disk.memory.write(10 * CHUNK_BYTES, bytes([7]) * 30 * CHUNK_BYTES)
+        second = await place.back_up(disk, first)
+        here, there = place.stores["local"], place.stores["other"]
+        packs = {info.key: await here.get(info.key) async for info in here.list("") if layout.PACKS in info.key}
+        await place.delete(first)
+        assert (await place.collect()).compacted
+        for key, body in packs.items():
+            await there.put(key, body[: len(body) // 2])
+        request = {"source": "local", "target": "other", "is_encrypted": True}
+        job = make_job(second, kind, request=request)
+        await place.catalog.add_job(job if kind is JobKind.COPY else replace(job, backup_id=None))
+        claimed = await place.claim()
+        with pytest.raises(ExceptionGroup) as failed:
+            await place.bodies[kind](claimed, place.run_of(claimed))
+        assert "collect that target" in failure_of(failed.value).message
+        await place.end(claimed, JobState.FAILED)
+        assert await place.keys(layout.MANIFESTS, "other") == set()
+        await place.collect(target="other")
+        await place.copy(second, "other")
+        await place.check("other")
 
 
 async def test_p3_tell_a_manifest_is_copied_as_it_was_when_it_was_looked_at(tmp_path: Path) -> None:

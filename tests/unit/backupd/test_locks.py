@@ -128,6 +128,22 @@ async def test_what_is_dead_and_locked_stays_until_its_lock_has_run_out(bucket: 
     assert await bucket.place.keys() == set()
 
 
+async def test_a_manifest_that_came_late_and_is_locked_is_passed_over_until_its_lock_has_run_out(
+    bucket: _Bucket,
+) -> None:
+    gone = await bucket.place.back_up(await bucket.place.add_disk(20, seed=1))
+    target = (await bucket.place.repository()).target
+    body = await target.get(layout.manifest(gone.id))
+    bucket.clock.advance(LOCKED_DAYS * DAY_S)
+    await bucket.place.delete(gone)
+    assert (await bucket.place.collect()).deleted == 2
+    await target.put(layout.manifest(gone.id), body)
+    await bucket.pass_days(LOCKED_DAYS - 1)
+    assert await bucket.place.keys(layout.MANIFESTS) == {layout.manifest(gone.id)}
+    await bucket.pass_days(1)
+    assert await bucket.place.keys(layout.MANIFESTS) == set()
+
+
 async def test_a_collection_ends_though_its_own_objects_are_locked(bucket: _Bucket) -> None:
     disk, _ = await shared(bucket)
     for step in range(2):

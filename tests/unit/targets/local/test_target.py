@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import mmap
 import os
+import random
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from targets.errors import ObjectExists, ShortRead, Unavailable
+from targets.errors import ObjectExists, QuotaExceeded, ShortRead, Unavailable
 from targets.local import LocalOptions, LocalTarget
 from targets.local.files import LocalFiles, UnsyncedFiles
 from targets.testing import keys
@@ -146,6 +148,69 @@ async def test_failing_disk_is_not_a_missing_object(tmp_path: Path, call: str) -
     files.fail(call, errno.EIO)
     with pytest.raises(Unavailable, match="get key: input/output error"):
         await target.get("key")
+    await target.aclose()
+
+
+PAGES = memoryview(mmap.mmap(-1, 2 * 1024 * 1024))
+PAGES[:] = random.Random(1).randbytes(len(PAGES))
+
+
+@pytest.mark.parametrize("size_bytes", [len(PAGES), len(PAGES) - 1, len(PAGES) - 4096, 1024 * 1024])
+async def test_whole_blocks_of_a_large_object_are_written_past_the_page_cache(tmp_path: Path, size_bytes: int) -> None:
+    files = FailingFiles()
+    target = LocalTarget(tmp_path, files=files)
+    files.fail(None, 0)
+    await target.put("key", PAGES[:size_bytes])
+    of_the_end = ["write"] if size_bytes % 4096 else []
+    start = files.calls.index("set_direct")
+    assert files.calls[start:].count("write") == 1 + len(of_the_end)
+    assert files.calls[start : start + 4] == ["set_direct", "write", "set_direct", *(of_the_end or ["fsync"])]
+    assert await target.get("key") == PAGES[:size_bytes]
+    await target.aclose()
+
+
+async def test_a_small_object_is_written_as_it_comes(tmp_path: Path) -> None:
+    files = FailingFiles()
+    target = LocalTarget(tmp_path, files=files)
+    await target.put("key", PAGES[: 1024 * 1024 - 1])
+    assert "set_direct" not in files.calls
+    await target.aclose()
+
+
+async def test_what_is_not_aligned_to_blocks_is_stored_all_the_same(tmp_path: Path) -> None:
+    target = LocalTarget(tmp_path)
+    await target.put("key", PAGES[5:])
+    assert await target.get("key") == PAGES[5:]
+    await target.aclose()
+
+
+@pytest.mark.parametrize("call", ["set_direct", "write"])
+async def test_a_disk_that_does_not_write_past_the_page_cache_writes_as_it_can(tmp_path: Path, call: str) -> None:
+    files = FailingFiles()
+    target = LocalTarget(tmp_path, files=files)
+    files.fail(call, errno.EINVAL)
+    await target.put("key", PAGES)
+    assert await target.get("key") == PAGES
+    await target.aclose()
+
+
+async def test_every_call_of_a_large_put_that_fails_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+    files = FailingFiles()
+    target = LocalTarget(tmp_path, files=files)
+    await target.put("other", b"content")
+    files.fail(None, 0)
+    await target.put("key", PAGES)
+    calls = files.calls
+    for number, call in enumerate(calls, start=1):
+        files.fail(number, errno.ENOSPC)
+        if call == "unlink":
+            await target.put("key", PAGES)  # Decided already: the temporary file has its name.
+            continue
+        with pytest.raises(QuotaExceeded):
+            await target.put("key", PAGES)
+        assert await target.get("key") == PAGES
+    files.fail(None, 0)
+    assert {info.key async for info in target.list("")} == {"key", "other"}
     await target.aclose()
 
 
