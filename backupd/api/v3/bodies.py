@@ -26,7 +26,8 @@ FALSE = ("0", "f", "false", "off", "n", "no")
 NAME = {"type": ["string", "null"], "maxLength": 255}
 UUID = {"type": "string", "format": "uuid"}
 OPTIONAL_UUID = {"type": ["string", "null"], "format": "uuid"}
-BOOLEAN = {"enum": [True, False, *(form for text in (*TRUE, *FALSE) for form in (text, text.upper(), text.title()))]}
+_SPELT = dict.fromkeys(form for text in (*TRUE, *FALSE) for form in (text, text.upper(), text.title()))
+BOOLEAN = {"enum": [True, False, *_SPELT]}
 METADATA = {
     "type": ["object", "null"],
     "patternProperties": {"^[a-zA-Z0-9-_:. /]{1,255}$": {"type": "string", "maxLength": 255}},

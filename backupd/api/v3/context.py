@@ -28,10 +28,17 @@ def since(request: web.Request, minor: int) -> bool:
     return request[VERSION].minor >= minor
 
 
+def origin(request: web.Request) -> str:
+    """Return what URLs begin with, as who asks knows it: also through a proxy that does the encryption."""
+    forwarded = request.headers.get("X-Forwarded-Proto", "")
+    scheme = forwarded if forwarded in ("http", "https") else request.scheme
+    return f"{scheme}://{request.host}"
+
+
 def url_of(request: web.Request, path: str, *, version: str = "/v3") -> str:
     """Return the URL of a resource, with the project in it when it was in the request's."""
     project = request.match_info.get("project_id")
-    return f"{request.scheme}://{request.host}{version}{f'/{project}' if project else ''}{path}"
+    return f"{origin(request)}{version}{f'/{project}' if project else ''}{path}"
 
 
 def links(request: web.Request, path: str) -> list[dict[str, str]]:

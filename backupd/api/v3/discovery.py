@@ -6,6 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
+from backupd.api.v3.context import origin
 from backupd.api.v3.microversions import HIGHEST, LOWEST
 
 routes = web.RouteTableDef()
@@ -26,7 +27,7 @@ async def version(request: web.Request) -> web.Response:
 @routes.get("/v3")
 async def to_version(request: web.Request) -> web.Response:
     """Lead to where the version is shown."""
-    raise web.HTTPFound(f"{request.scheme}://{request.host}/v3/")
+    raise web.HTTPFound(f"{origin(request)}/v3/")
 
 
 @routes.get("/healthcheck")
@@ -44,7 +45,7 @@ def _document(request: web.Request) -> dict[str, Any]:
         "updated": "2023-08-31T00:00:00Z",
         "links": [
             {"rel": "describedby", "type": "text/html", "href": "https://docs.openstack.org/"},
-            {"rel": "self", "href": f"{request.scheme}://{request.host}/v3/"},
+            {"rel": "self", "href": f"{origin(request)}/v3/"},
         ],
         "media-types": [{"base": "application/json", "type": "application/vnd.openstack.volume+json;version=3"}],
     }

@@ -50,6 +50,12 @@ class NoRoute(BackupdError):
     http_status = 404
 
 
+class ChangedMeanwhile(BackupdError):
+    """It is not any more as who asks has seen it."""
+
+    http_status = 412
+
+
 def no_route() -> web.Response:
     """Return the answer to a path or method that there is not."""
     body = {

@@ -17,6 +17,7 @@ from backupd.api.v3 import (
     quotas,
     snapshots,
     volume_actions,
+    volume_metadata,
     volumes,
 )
 from backupd.api.v3.context import since
@@ -24,7 +25,18 @@ from backupd.api.v3.routes import Route
 from backupd.errors import NotFound
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-RESOURCES = (backups, volumes, volume_actions, snapshots, attachments, managed, messages, quotas, others)
+RESOURCES = (
+    backups,
+    volumes,
+    volume_metadata,
+    volume_actions,
+    snapshots,
+    attachments,
+    managed,
+    messages,
+    quotas,
+    others,
+)
 _PREFIXES = ("/v3", "/v3/{project_id}")
 
 

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
 
 from backupd.api.v3 import lists, views
-from backupd.api.v3.bodies import METADATA, NAME, OPTIONAL_UUID, boolean, enclosed, read, stripped
+from backupd.api.v3.bodies import BOOLEAN, FALSE, METADATA, NAME, OPTIONAL_UUID, TRUE, boolean, enclosed, read, stripped
 from backupd.api.v3.context import caller, since, storage
 from backupd.api.v3.routes import Routes
 from backupd.application.block_storage.volumes import NewBlockVolume
 from backupd.block_storage import GIB, BlockVolume, VolumeDetails
-from backupd.errors import InvalidRequest, NotFound
+from backupd.errors import InvalidRequest
 
 routes = Routes()
 
-FILTERS = ("name", "status", "bootable")
+FILTERS = ("name", "status", "bootable", "size")
 _SIZE = {"type": ["integer", "string", "null"], "pattern": "^[0-9]+$", "minimum": 1}
 _NEW = {
     "name": NAME,
@@ -32,7 +34,7 @@ _NEW = {
     "volume_type": NAME,
     "volume_type_id": NAME,
     "availability_zone": NAME,
-    "multiattach": {},
+    "multiattach": {"enum": [None, *BOOLEAN["enum"]]},
     "imageRef": {},
     "image_id": {},
 }
@@ -43,7 +45,7 @@ _CHANGED = {
     "display_description": NAME,
     "metadata": {**METADATA, "type": "object"},
 }
-_NOT_SERVED = ("imageRef", "image_id", "consistencygroup_id")
+_NOT_SERVED = ("imageRef", "image_id", "consistencygroup_id", "group_id")
 
 
 @routes.get("/volumes")
@@ -79,18 +81,32 @@ async def _listed(request: web.Request) -> tuple[lists.Asked, list[BlockVolume],
         metadata_since=0,
         has_moments=since(request, 60),
     )
-    found, count = await storage(request).volumes.all(caller(request), wanted.listing, all_projects=wanted.all_projects)
+    listing = replace(wanted.listing, filters=_with_bootable(request, wanted.listing.filters))
+    found, count = await storage(request).volumes.all(caller(request), listing, all_projects=wanted.all_projects)
     return wanted, found, count
+
+
+def _with_bootable(request: web.Request, filters: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the filters with the one form of yes or no that is looked for. InvalidRequest."""
+    text = filters.get("bootable")
+    if text is None:
+        return filters
+    is_known = text.lower() in (*TRUE, *FALSE)
+    if not is_known and since(request, 2):
+        raise InvalidRequest(f"Invalid input received: 'bootable = {text[:100]}'")
+    is_bootable = boolean(text) if since(request, 2) else text.lower() != "false"
+    return {**filters, "bootable": "true" if is_bootable else "false"}
 
 
 @routes.post("/volumes")
 async def create(request: web.Request) -> web.Response:
     """Make a volume: an empty one, or one of a snapshot, a volume or a backup."""
-    known = _NEW | ({"backup_id": OPTIONAL_UUID} if since(request, 47) else {})
+    later = {"group_id": 13, "backup_id": 47}
+    known = _NEW | {name: OPTIONAL_UUID for name, minor in later.items() if since(request, minor)}
     schema = enclosed("volume", known, is_open=not since(request, 53))
     schema = {**schema, "properties": {**schema["properties"], "OS-SCH-HNT:scheduler_hints": {"type": "object"}}}
     asked = (await read(request, schema))["volume"]
-    _refuse_unserved(asked)
+    _refuse_unserved({name: asked[name] for name in known if name in asked})
     size = asked.get("size")
     new = NewBlockVolume(
         size_gib=_size(size),
@@ -152,61 +168,6 @@ async def delete(request: web.Request) -> web.Response:
     return web.Response(status=202)
 
 
-@routes.get("/volumes/{id}/metadata")
-async def show_metadata(request: web.Request) -> web.Response:
-    """Show the metadata."""
-    return web.json_response({"metadata": dict((await _one(request)).details.metadata)})
-
-
-@routes.post("/volumes/{id}/metadata")
-async def add_metadata(request: web.Request) -> web.Response:
-    """Add to the metadata."""
-    added = await _metadata(request)
-    found = await storage(request).volumes.add_metadata(caller(request), request.match_info["id"], added)
-    return web.json_response({"metadata": dict(found.details.metadata)})
-
-
-@routes.put("/volumes/{id}/metadata")
-async def replace_metadata(request: web.Request) -> web.Response:
-    """Replace the metadata."""
-    metadata = await _metadata(request)
-    found = await storage(request).volumes.change(caller(request), request.match_info["id"], metadata=metadata)
-    return web.json_response({"metadata": dict(found.details.metadata)})
-
-
-@routes.get("/volumes/{id}/metadata/{key}")
-async def show_item(request: web.Request) -> web.Response:
-    """Show one item."""
-    found, key = (await _one(request)).details.metadata, request.match_info["key"]
-    if key not in found:
-        raise NotFound(f"Volume {request.match_info['id']} has no metadata with key {key}.")
-    return web.json_response({"meta": {key: found[key]}})
-
-
-@routes.put("/volumes/{id}/metadata/{key}")
-async def set_item(request: web.Request) -> web.Response:
-    """Set one item."""
-    key = request.match_info["key"]
-    schema = {"type": "object", "properties": {"meta": {**METADATA, "type": "object"}}, "required": ["meta"]}
-    item = (await read(request, schema))["meta"]
-    if list(item) != [key]:
-        raise InvalidRequest("Invalid input received: Request body and URI mismatch")
-    await storage(request).volumes.add_metadata(caller(request), request.match_info["id"], item)
-    return web.json_response({"meta": item})
-
-
-@routes.delete("/volumes/{id}/metadata/{key}")
-async def delete_item(request: web.Request) -> web.Response:
-    """Remove one item."""
-    await storage(request).volumes.remove_metadata(caller(request), request.match_info["id"], request.match_info["key"])
-    return web.Response(status=200)
-
-
-async def _metadata(request: web.Request) -> dict[str, str]:
-    schema = {"type": "object", "properties": {"metadata": {**METADATA, "type": "object"}}, "required": ["metadata"]}
-    return dict((await read(request, schema))["metadata"])
-
-
 async def _one(request: web.Request) -> BlockVolume:
     return await storage(request).volumes.one(caller(request), request.match_info["id"])
 
@@ -219,6 +180,8 @@ def _refuse_unserved(asked: dict[str, Any]) -> None:
     for name in _NOT_SERVED:
         if asked.get(name) is not None:
             raise InvalidRequest(f"Invalid input received: {name} is not served here.")
+    if boolean(asked.get("multiattach") or False):
+        raise InvalidRequest("Invalid input received: multiattach is not served here.")
 
 
 def _size(value: Any) -> int | None:

@@ -16,7 +16,7 @@ from backupd.access import Access, Caller
 from backupd.application.block_storage.backups import BlockBackups
 from backupd.application.block_storage.quotas import Quotas
 from backupd.application.targets import Targets
-from backupd.block_storage import BackupDetails, BackupStatus, BlockBackup
+from backupd.block_storage import BackupDetails, BackupStatus, BlockBackup, gib
 from backupd.catalog.store import Catalog
 from backupd.clock import Clock
 from backupd.errors import InvalidRequest, WrongStatus
@@ -69,7 +69,7 @@ class Records:
         """Return the new backup in ``creating``; a job finds out whether its data are there.
 
         It belongs to the project that the record is signed for, whose keys its data are sealed with. Of what is
-        not signed only names, description and metadata are taken.
+        not signed only what says nothing about the data is taken: names, description, metadata, zone and parent.
         """
         self.access.require(caller, "backup:backup-import")
         record = _decoded(url)
@@ -77,12 +77,12 @@ class Records:
         if record.get("size") is None:
             raise InvalidRequest(_CANNOT_PARSE)
         facts = self._verified(record.get("driver_info")) if service == SERVICE else None
-        if facts is None:
+        if facts is None or not _says_what_is_signed(record, facts):
             raise InvalidRequest(
                 "Invalid input received: The backup record was not made by this service, or was changed since."
             )
         backup, details = self._new(caller, backup_id, record, facts)
-        amounts = {"backups": 1, "backup_gigabytes": -(-facts["size_bytes"] // 2**30)}
+        amounts = {"backups": 1, "backup_gigabytes": gib(facts["size_bytes"])}
         charges = await self.quotas.check(backup.project, amounts)
         job = Job(
             id=str(uuid4()),
@@ -202,6 +202,15 @@ def _fields(backup: BlockBackup) -> dict[str, Any]:
     }
 
 
+def _says_what_is_signed(record: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
+    signed = {
+        "project_id": facts["project"],
+        "size": gib(facts["size_bytes"]),
+        **{name: facts[name] for name in ("volume_id", "created_at", "data_timestamp")},
+    }
+    return all(record.get(name) == value for name, value in signed.items())
+
+
 def _canonical(facts: Mapping[str, Any]) -> bytes:
     return json.dumps(facts, sort_keys=True, separators=(",", ":")).encode()
 
@@ -211,10 +220,11 @@ def _decoded(url: str) -> dict[str, Any]:
         raise InvalidRequest(_CANNOT_PARSE)
     try:
         found = json.loads(base64.b64decode(url, validate=True))
-        json.dumps(found, ensure_ascii=False).encode()  # Half a surrogate pair is no text that could be stored.
+        text = json.dumps(found, ensure_ascii=False).encode()  # Half a surrogate pair is no text that could be stored.
     except (binascii.Error, ValueError, RecursionError) as error:
         raise InvalidRequest(_CANNOT_PARSE) from error
-    if not isinstance(found, dict):
+    is_nul = b"\\u0000" in text.replace(b"\\\\", b"")
+    if not isinstance(found, dict) or is_nul:
         raise InvalidRequest(_CANNOT_PARSE)
     return found
 

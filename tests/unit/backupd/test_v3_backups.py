@@ -260,7 +260,28 @@ async def test_a_record_with_another_fact_in_it_is_refused(v3: V3, name: str, va
     assert (await v3.refused("/backups/import_record", {"backup-record": changed}))[0] == 400
 
 
-@pytest.mark.parametrize("url", ["x", "eyJhIjoxfQ==", "W10=", base64.b64encode(b'{"id":"\\ud800","size":1}').decode()])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("project_id", "other"), ("volume_id", MISSING), ("size", 2), ("created_at", "2020-01-01T00:00:00+00:00")],
+)
+async def test_a_record_that_says_something_else_than_what_is_signed_is_refused(v3: V3, name: str, value: Any) -> None:
+    backup_id = await v3.add_backup(await v3.add_volume())
+    record = (await v3.get(f"/backups/{backup_id}/export_record"))["backup-record"]
+    fields = json.loads(base64.b64decode(record["backup_url"])) | {"id": str(uuid4()), name: value}
+    changed = {**record, "backup_url": base64.b64encode(json.dumps(fields).encode()).decode()}
+    assert (await v3.refused("/backups/import_record", {"backup-record": changed}))[0] == 400
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "x",
+        "eyJhIjoxfQ==",
+        "W10=",
+        base64.b64encode(b'{"id":"\\ud800","size":1}').decode(),
+        base64.b64encode(b'{"display_name":"\\u0000","id":"%s","size":1}' % MISSING.encode()).decode(),
+    ],
+)
 async def test_a_record_that_is_none_is_refused(v3: V3, url: str) -> None:
     body = {"backup-record": {"backup_service": "cinder.backup.drivers.x", "backup_url": url}}
     assert await v3.refused("/backups/import_record", body) == (

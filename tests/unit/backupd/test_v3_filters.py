@@ -96,6 +96,32 @@ async def test_a_part_of_a_name_finds_for_administrators_from_3_34_on(v3: V3) ->
     assert (await v3.refused("/backups?name~=x", None, method="GET"))[0] == 400
 
 
+@pytest.mark.parametrize(
+    ("value", "below", "since"),
+    [
+        ("true", ["boots"], ["boots"]),
+        ("True", ["boots"], ["boots"]),
+        ("1", ["boots"], ["boots"]),
+        ("FALSE", ["data"], ["data"]),
+        ("0", ["boots"], ["data"]),
+        ("f", ["boots"], ["data"]),
+        ("x", ["boots"], None),
+    ],
+)
+async def test_what_boots_is_found_by_any_form_of_yes_and_no_from_3_2_on(
+    v3: V3, value: str, below: list[str], since: list[str] | None
+) -> None:
+    volume_id = await v3.add_volume(name="boots")
+    await v3.post(f"/volumes/{volume_id}/action", {"os-set_bootable": {"bootable": True}})
+    await v3.add_volume(name="data")
+    assert await names(v3.at("3.1"), f"bootable={value}") == below
+    if since is None:
+        refused = await v3.at("3.2").refused(f"/volumes?bootable={value}", None, method="GET")
+        assert refused == (400, "Invalid input received: 'bootable = x'")
+    else:
+        assert await names(v3.at("3.2"), f"bootable={value}") == since
+
+
 async def test_an_unknown_filter_is_refused_from_3_31_on(v3: V3) -> None:
     assert (await v3.at("3.31").refused("/backups?size=1", None, method="GET"))[0] == 400
     assert (await v3.at("3.30").get("/backups?size=1")) == {"backups": []}
@@ -130,7 +156,8 @@ async def test_the_summary_counts_volumes_and_shows_their_metadata_from_3_36_on(
 
 
 async def test_what_can_be_filtered_by_is_what_is_told(v3: V3) -> None:
-    values = {"metadata": "{}", "created_at": f"gt:{_NOW}", "updated_at": f"gt:{_NOW}", "status": "error"}
+    moments = {"created_at": f"gt:{_NOW}", "updated_at": f"gt:{_NOW}"}
+    values = {"metadata": "{}", "status": "error", "bootable": "true", "size": "1", **moments}
     for one in (await v3.get("/resource_filters"))["resource_filters"]:
         for name in one["filters"]:
             await v3.get(f"/{one['resource']}s?{name}={quote(values.get(name, 'x'))}")

@@ -126,6 +126,12 @@ async def test_a_volume_that_no_file_can_hold_is_400(v3: V3) -> None:
     assert (await used(v3))["totalGigabytesUsed"] == 0
 
 
+async def test_a_volume_that_several_servers_would_share_is_400(v3: V3) -> None:
+    await v3.add_volume(multiattach=False)
+    for value in (True, "yes", "perhaps"):
+        assert (await v3.refused("/volumes", {"volume": {"size": 1, "multiattach": value}}))[0] == 400
+
+
 async def test_only_what_is_attached_is_detached_and_becomes_available(v3: V3) -> None:
     volume_id = await v3.add_volume()
     path = f"/volumes/{volume_id}/action"

@@ -27,6 +27,20 @@ async def test_the_versions_are_told_to_anybody(v3: V3) -> None:
     assert (await v3.client.get("/healthcheck")).status == 200
 
 
+async def test_links_are_as_a_proxy_says_that_it_was_asked(v3: V3) -> None:
+    await v3.add_volume()
+    bare = V3(v3.world, v3.client, None, None, "")
+    for scheme in ("https", "http"):
+        headers = {"X-Forwarded-Proto": scheme}
+        (found,) = (await bare.ask("GET", "/", **headers)).body["versions"]
+        assert found["links"][1]["href"].startswith(f"{scheme}://127.0.0.1:")
+        page = (await v3.ask("GET", "/volumes?limit=1", **headers)).body
+        for link in (*page["volumes_links"], *page["volumes"][0]["links"]):
+            assert link["href"].startswith(f"{scheme}://127.0.0.1:")
+    (found,) = (await bare.ask("GET", "/", **{"X-Forwarded-Proto": "javascript"})).body["versions"]
+    assert found["links"][1]["href"].startswith("http://")
+
+
 async def test_the_answer_says_which_version_it_is_of(v3: V3) -> None:
     for version, used in ((None, "3.0"), ("latest", "3.71"), ("3.0", "3.0"), ("3.43", "3.43")):
         answer = await v3.at(version).ask("GET", "/backups")
@@ -151,6 +165,27 @@ async def test_a_snapshot_of_a_volume_in_use_needs_no_force_from_3_66_on(v3: V3)
     assert (await v3.at("3.65").refused("/snapshots", body))[0] == 400
     await v3.at("3.66").post("/snapshots", body)
     assert (await v3.at("3.66").refused("/snapshots", {"snapshot": {"volume_id": volume_id, "force": False}}))[0] == 400
+
+
+async def test_metadata_that_others_changed_meanwhile_are_left_alone_from_3_15_on(v3: V3) -> None:
+    path = f"/volumes/{await v3.add_volume(metadata={'a': 'b'})}/metadata"
+    new, item = {"metadata": {"c": "d"}}, {"meta": {"e": "f"}}
+    assert "ETag" not in (await v3.at("3.14").ask("GET", path)).headers
+    seen = (await v3.at("3.15").ask("GET", path)).headers["ETag"]
+    for one, body in ((path, new), (f"{path}/e", item)):
+        answer = await v3.at("3.15").ask("PUT", one, body, **{"If-Match": '"other"'})
+        assert (answer.status, (await v3.get(path))["metadata"]) == (412, {"a": "b"})
+    assert (await v3.at("3.15").ask("PUT", path, new, **{"If-Match": seen})).body == new
+    assert (await v3.at("3.15").ask("PUT", path, new, **{"If-Match": seen})).status == 412
+    assert (await v3.at("3.15").ask("PUT", f"{path}/e", item, **{"If-Match": "*"})).status == 200
+    assert (await v3.at("3.14").ask("PUT", path, new, **{"If-Match": seen})).body == new
+
+
+async def test_a_group_that_is_none_is_known_from_3_13_on(v3: V3) -> None:
+    await v3.post("/volumes", {"volume": {"size": 1, "group_id": None}})
+    body = {"volume": {"size": 1, "group_id": "00000000-0000-0000-0000-000000000001"}}
+    await v3.at("3.12").post("/volumes", body)
+    assert (await v3.at("3.13").refused("/volumes", body))[0] == 400
 
 
 async def test_a_name_sorts_backups_from_3_37_on(v3: V3) -> None:
