@@ -15,6 +15,7 @@ from backupd.errors import ConfigError, Unauthorized
 
 TOKEN_CHARACTERS_MIN = 16
 _PUBLIC_PATHS = frozenset({"/healthz"})
+_STORES = "/v1/targets"
 _BACKING_UP = ("/v1/backups", "/v1/backup-groups", "/v1/verifications", "/v1/jobs")
 
 
@@ -85,9 +86,12 @@ def _token(request: web.Request, *, is_needed: bool) -> str | None:
 
 
 def _rule(request: web.Request) -> str:
-    """Volumes, types, targets and restores name paths and stores, which are an operator's business."""
+    """Volumes, types, targets and restores name paths and stores, which are an operator's business.
+
+    Of the stores none but operators hear: ``/v1/capabilities`` says what each can do.
+    """
     if request.method in (hdrs.METH_GET, hdrs.METH_HEAD):
-        return "backupd:read"
+        return "backupd:operate" if request.path.startswith(_STORES) else "backupd:read"
     return "backupd:back_up" if request.path.startswith(_BACKING_UP) else "backupd:operate"
 
 

@@ -113,3 +113,15 @@ async def test_types_and_quotas_are_shown_to_those_whom_the_rules_name(tmp_path:
         ):
             assert (await v3.as_("member").ask("GET", path)).status == 200
             assert (await v3.as_("reader").refused(path, None, method="GET"))[0] == 403, path
+
+
+async def test_where_backups_are_stored_is_shown_to_operators_alone(v3: V3) -> None:
+    for path in ("/targets", "/targets/local", "/targets/local/orphans"):
+        statuses = [
+            (await V3(v3.world, v3.client, None, role, "/v1").ask("GET", path)).status for role in ("member", "reader")
+        ]
+        assert statuses == [403, 403], path
+    for role in _ROLES:
+        v1 = V3(v3.world, v3.client, None, role, "/v1")
+        assert (await v1.ask("GET", "/capabilities")).status == 200
+        assert (await v1.ask("GET", "/targets")).status == (200 if role == "admin" else 403)
