@@ -190,6 +190,26 @@ async def test_every_backup_command_of_openstack(daemon: Daemon, clients: Path) 
     assert [one["Name"] for one in await cli.json(*backup, "list")] == ["incremental"]
 
 
+async def test_what_this_openstack_does_wrong_fails_and_changes_nothing(daemon: Daemon, clients: Path) -> None:
+    """It asks for paths that no Cinder has; when a newer one does right, docs/cinder.md is to be changed."""
+    cli = openstack(clients, daemon.url, "web")
+    latest, backup = ("--os-volume-api-version", "3.71"), ("volume", "backup")
+    volume = (await cli.json("volume", "create", "--size", "1", "vol"))["id"]
+    write(daemon, volume, 1)
+    await cli.do(*latest, *backup, "create", "--name", "full", "--property", "a=b", "--property", "c=d", volume)
+    await settled(daemon, "web")
+    before = await cli.json(*latest, *backup, "show", "full")
+    assert before["metadata"] == {"a": "b", "c": "d"}
+
+    code, printed = await cli.ask(*latest, *backup, "unset", "--property", "a", "full")
+    assert (code, "404" in printed) == (1, True), printed
+    record = await cli.json(*backup, "record", "export", "full")
+    code, printed = await cli.ask(*backup, "record", "import", record["backup_service"], record["backup_url"])
+    assert code == 1, printed
+    assert await cli.json(*latest, *backup, "show", "full") == before
+    assert len(await cli.json(*backup, "list")) == 1
+
+
 async def test_the_other_commands_that_cinder_asks_around_backups(daemon: Daemon, clients: Path) -> None:
     cli = cinder(clients, daemon.url, "web")
     await cli.do("create", "1", "--name", "vol")
