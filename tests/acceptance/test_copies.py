@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from backupd.clock import SystemClock
+from backupd.repository import keyring
+from backupd.repository.repository import new_description
 from tests.support.daemon import Daemon, Place, serving
 from tests.support.volumes import random_bytes
 
@@ -173,13 +175,25 @@ async def test_p3_tell_a_damaged_pack_is_not_passed_on(daemon: Daemon, disk: Pat
     assert [*daemon.place.root.glob(f"third/default/*/packs/*/{pack.name}")] == []
 
 
-async def test_two_targets_with_repositories_of_their_own_are_no_copies(daemon: Daemon, disk: Path) -> None:
+async def test_a_target_that_backups_of_other_volumes_went_to_takes_copies(daemon: Daemon, disk: Path) -> None:
     other = daemon.place.sources / "other"
     other.write_bytes(random_bytes(MIB, seed=3))
-    await daemon.back_up(await daemon.add_volume(disk))
+    backup = await daemon.back_up(await daemon.add_volume(disk))
     await daemon.back_up(await daemon.add_volume(other, target="second"))
-    backups = await daemon.get("/v1/backups?volume=disk")
-    answer = await daemon.post("/v1/copies", {"backup": backups[0]["id"], "target": "second"})
+    answer = await daemon.post("/v1/copies", {"backup": backup["id"], "target": "second"})
+    assert (await daemon.ended(answer["job"]))["state"] == "succeeded"
+    with gone(daemon.place, "local"):
+        restored = await daemon.restore(backup, daemon.place.restores / "disk")
+        assert restored.read_bytes() == disk.read_bytes()
+
+
+async def test_a_target_with_a_repository_of_its_own_takes_no_copies(daemon: Daemon, disk: Path) -> None:
+    backup = await daemon.back_up(await daemon.add_volume(disk))
+    keys = keyring.load(daemon.place.root / "state" / "master.key")
+    theirs = daemon.place.root / "second" / "default" / "encrypted" / "repository.json"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(new_description(keys, is_encrypted=True, created_at="2026-11-24T03:00:00+00:00"))
+    answer = await daemon.post("/v1/copies", {"backup": backup["id"], "target": "second"})
     job = await daemon.ended(answer["job"])
     assert job["failure"]["code"] == "repository.mismatch"
     assert "another prefix" in job["failure"]["message"]
