@@ -18,8 +18,6 @@ from targets.local.walk import walk
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # A named pipe must not hang its reader.
-
-
 _DIRECT_BYTES_MIN = 1024 * 1024
 _BLOCK_SIZE_BYTES = 4096  # Enough for every block size that Linux file systems and disks have today.
 
@@ -119,15 +117,18 @@ class DirectoryStore:
 
         It is less, or nothing, where file system, device or the address of the body are not made for that.
         """
+        blocks = body[: body.nbytes // _BLOCK_SIZE_BYTES * _BLOCK_SIZE_BYTES]
         written = 0
-        with _refused():
+        try:
             self._files.set_direct(file, is_direct=True)
             try:
-                while body.nbytes - written >= _BLOCK_SIZE_BYTES:
-                    rest = body[written:]
-                    written += self._files.write(file, rest[: rest.nbytes // _BLOCK_SIZE_BYTES * _BLOCK_SIZE_BYTES])
+                while written < blocks.nbytes:
+                    written += self._files.write(file, blocks[written:])
             finally:
                 self._files.set_direct(file, is_direct=False)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
         return written
 
     def _replace(self, key: str, source: tuple[str, int], destination: tuple[str, int]) -> None:
@@ -161,16 +162,6 @@ class DirectoryStore:
             if not stat.S_ISREG(found.st_mode):
                 raise ObjectNotFound(f"{key} does not exist: its name is that of a directory or device")
             yield file, found.st_size
-
-
-@contextmanager
-def _refused() -> Iterator[None]:
-    """Ignore that a call does not fit what it is made for."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
 
 
 def _checked(key: str, count: int, offset: int, end: int) -> int:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
 import mmap
 import os
 import random
@@ -155,18 +156,38 @@ PAGES = memoryview(mmap.mmap(-1, 2 * 1024 * 1024))
 PAGES[:] = random.Random(1).randbytes(len(PAGES))
 
 
+class DirectFiles(FailingFiles):
+    """Would write past the page cache on any file system."""
+
+    def set_direct(self, descriptor: int, *, is_direct: bool) -> None:
+        self.calls[-1] = "direct" if is_direct else "cached"
+
+
 @pytest.mark.parametrize("size_bytes", [len(PAGES), len(PAGES) - 1, len(PAGES) - 4096, 1024 * 1024])
 async def test_whole_blocks_of_a_large_object_are_written_past_the_page_cache(tmp_path: Path, size_bytes: int) -> None:
-    files = FailingFiles()
+    files = DirectFiles()
     target = LocalTarget(tmp_path, files=files)
-    files.fail(None, 0)
     await target.put("key", PAGES[:size_bytes])
+    start = files.calls.index("direct")
     of_the_end = ["write"] if size_bytes % 4096 else []
-    start = files.calls.index("set_direct")
-    assert files.calls[start:].count("write") == 1 + len(of_the_end)
-    assert files.calls[start : start + 4] == ["set_direct", "write", "set_direct", *(of_the_end or ["fsync"])]
+    written = ["direct", "write", "cached", *of_the_end, "fsync"]
+    assert files.calls[start : start + len(written)] == written
     assert await target.get("key") == PAGES[:size_bytes]
     await target.aclose()
+
+
+def test_a_descriptor_writes_past_the_page_cache_as_long_as_it_is_told_to(tmp_path: Path) -> None:
+    files = LocalFiles()
+    with files.opened(str(tmp_path / "file"), os.O_WRONLY | os.O_CREAT) as file:
+        before = fcntl.fcntl(file, fcntl.F_GETFL)
+        try:
+            files.set_direct(file, is_direct=True)
+        except OSError as error:
+            assert error.errno == errno.EINVAL  # noqa: PT017 - a file system may refuse it, and in no other way
+        else:
+            assert fcntl.fcntl(file, fcntl.F_GETFL) == before | os.O_DIRECT
+        files.set_direct(file, is_direct=False)
+        assert fcntl.fcntl(file, fcntl.F_GETFL) == before
 
 
 async def test_a_small_object_is_written_as_it_comes(tmp_path: Path) -> None:
@@ -211,6 +232,7 @@ async def test_every_call_of_a_large_put_that_fails_is_told_and_leaves_nothing(t
         assert await target.get("key") == PAGES
     files.fail(None, 0)
     assert {info.key async for info in target.list("")} == {"key", "other"}
+    assert [*(tmp_path / ".tmp").iterdir()] == []
     await target.aclose()
 
 
