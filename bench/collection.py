@@ -71,20 +71,21 @@ class HollowTarget(LocalTarget):
 
     def __init__(self, root: Path) -> None:
         super().__init__(root, LocalOptions(fsync=False, create=True))
-        self.hollow: dict[str, dict[str, int]] = {}
+        self.hollow: dict[str, int] = {}
 
     def add(self, key: str, size_bytes: int) -> None:
         """Pretend to have an object."""
-        self.hollow.setdefault(key.rpartition("/")[0], {})[key] = size_bytes
+        self.hollow[key] = size_bytes
 
     async def delete_many(self, keys: Sequence[str]) -> None:
         for key in keys:
-            if self.hollow.get(key.rpartition("/")[0], {}).pop(key, None) is None:
+            if self.hollow.pop(key, None) is None:
                 await self.delete(key)
 
     async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
-        for key, size_bytes in [*self.hollow.get(prefix.removesuffix("/"), {}).items()]:
-            yield ObjectInfo(key, size_bytes)
+        for key, size_bytes in [*self.hollow.items()]:
+            if key.startswith(prefix):
+                yield ObjectInfo(key, size_bytes)
         async for info in super().list(prefix):
             yield info
 
